@@ -1,0 +1,121 @@
+"""The collector that codecs write into: readings as columns, everything else as short lists.
+
+A run is a number of readings of one message that share time and flags; a codec appends runs, and
+the columns are expanded once per batch. Between two messages the decode step sets `message`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from millrace.model.event import DeadLetter, Event, Report
+from millrace.model.sequence import SequenceFacts
+
+
+class Mark(NamedTuple):
+    """Lengths of the columns at one moment, to go back to."""
+
+    slots: int
+    runs: int
+    events: int
+    letters: int
+    reports: int
+    facts: int
+
+
+class Decoded:
+    """What the codecs found in one batch of messages.
+
+    Shape: `slots` and `values` have one entry per reading; `run_*` one per run, and the sum of
+    `run_counts` equals the number of readings.
+    Units: `run_times` in UTC nanoseconds.
+    """
+
+    __slots__ = (
+        "dead_letters",
+        "events",
+        "facts",
+        "message",
+        "overwritten",
+        "reports",
+        "run_counts",
+        "run_flags",
+        "run_messages",
+        "run_times",
+        "slots",
+        "values",
+    )
+
+    def __init__(self) -> None:
+        self.message = -1
+        self.slots: list[int] = []
+        self.values: list[float] = []
+        self.run_times: list[int] = []
+        self.run_flags: list[int] = []
+        self.run_counts: list[int] = []
+        self.run_messages: list[int] = []
+        self.events: list[Event] = []
+        self.dead_letters: list[DeadLetter] = []
+        self.reports: list[Report] = []
+        self.facts: list[SequenceFacts] = []
+        self.overwritten = 0
+
+    def reading(self, slot: int, time_ns: int, value: float, flags: int = 0) -> None:
+        """Add one reading of the current message."""
+        self.slots.append(slot)
+        self.values.append(value)
+        self.run_times.append(time_ns)
+        self.run_flags.append(flags)
+        self.run_counts.append(1)
+        self.run_messages.append(self.message)
+
+    def readings(
+        self, slots: Sequence[int], time_ns: int, values: Sequence[float], flags: int = 0
+    ) -> None:
+        """Add readings of the current message that share time and flags."""
+        self.slots.extend(slots)
+        self.values.extend(values)
+        self.run_times.append(time_ns)
+        self.run_flags.append(flags)
+        self.run_counts.append(len(slots))
+        self.run_messages.append(self.message)
+
+    def event(
+        self,
+        type_: str,
+        device_id: str,
+        time_ns: int,
+        data: dict[str, Any] | None = None,
+        *,
+        flags: int = 0,
+    ) -> None:
+        """Add an event of the current message."""
+        self.events.append(Event(type_, device_id, time_ns, data or {}, flags, self.message))
+
+    def reject(
+        self, reason: str, element: str = "", index: int | None = None, detail: str = ""
+    ) -> None:
+        """Add a dead letter for one element of the current message; the rest is kept."""
+        self.dead_letters.append(DeadLetter(reason, element, index, detail, self.message))
+
+    def report(self, kind: str, device_id: str, data: dict[str, Any]) -> None:
+        """Add what the current message says about its device itself."""
+        self.reports.append(Report(kind, device_id, data, self.message))
+
+    def mark(self) -> Mark:
+        """Return a point to which `rewind` can go back."""
+        return Mark(
+            len(self.slots),
+            len(self.run_times),
+            len(self.events),
+            len(self.dead_letters),
+            len(self.reports),
+            len(self.facts),
+        )
+
+    def rewind(self, mark: Mark) -> None:
+        """Forget everything that was added since `mark`."""
+        del self.slots[mark.slots :], self.values[mark.slots :]
+        for column in (self.run_times, self.run_flags, self.run_counts, self.run_messages):
+            del column[mark.runs :]
+        del self.events[mark.events :], self.dead_letters[mark.letters :]
+        del self.reports[mark.reports :], self.facts[mark.facts :]

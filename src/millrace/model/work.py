@@ -1,0 +1,207 @@
+"""Work: batches of messages and all that they cause; and the effects that the ledger takes.
+
+Each step adds to the work and takes nothing from it. Effects are what is left when everything has
+been decided: rows and counters with no logic in them, so that a ledger only has to store them.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from millrace.model.decoded import Decoded
+from millrace.model.event import DeadLetter, Event
+from millrace.model.message import RawBatch
+from millrace.model.series import SeriesKey
+
+type_int = npt.NDArray[np.int64]
+type_float = npt.NDArray[np.float64]
+type_small = npt.NDArray[np.int16]
+
+
+class Count:
+    """Names of the counters that are kept with the positions (MON-030)."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    DEAD_LETTER = "dead_letter"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """One kind of outcome that is counted. `detail` is category, kind or reason."""
+
+    outcome: str
+    family: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Readings:
+    """Readings as columns, in the order in which they were decided.
+
+    Shape: one entry per reading in every column.
+    Units: `time_ns` and `received_at_ns` UTC nanoseconds. `series` and `attr` are the ids of the
+    ledger; a negative id -n-1 is entry n of `Effects.new_series` or `Effects.new_attributes`.
+    `position` is partition << 48 | offset.
+    """
+
+    series: type_int
+    attr: type_int
+    time_ns: type_int
+    value: type_float
+    flags: type_small
+    received_at_ns: type_int
+    position: type_int
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+
+@dataclass(frozen=True, slots=True)
+class NewSeries:
+    """A series that the ledger may not have yet."""
+
+    key: SeriesKey
+    unit: str | None
+
+
+@dataclass(slots=True)
+class Discovered:
+    """A device that spoke without being in the registry (REG-104)."""
+
+    device_id: str
+    family: str
+    first_seen_ns: int
+    position: int
+    device_type: str | None = None
+    location: str | None = None
+
+
+@dataclass(slots=True)
+class LetterRow:
+    """A dead letter with the message it came from. Source: REG-042."""
+
+    letter: DeadLetter
+    family: str
+    device_id: str
+    partition: int
+    offset: int
+    received_at_ns: int
+    topic: str
+    payload: bytes
+
+
+@dataclass(slots=True)
+class EventRow:
+    """An event with its place in the log and its instant of receipt."""
+
+    event: Event
+    family: str
+    position: int
+    received_at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """One partition moves from `expected` to `next_offset`, or the whole commit fails."""
+
+    partition: int
+    expected: int
+    next_offset: int
+
+
+@dataclass(slots=True)
+class DeviceTouch:
+    """What is projected onto the registry row of a device. None leaves the column alone."""
+
+    last_seen_ns: int | None = None
+    connection_status: str | None = None
+    fw_version: str | None = None
+    device_type: str | None = None
+    location: str | None = None
+
+
+@dataclass(slots=True)
+class SequenceRow:
+    """The persisted sequence state of one device: visible columns and the packed rest."""
+
+    device_id: str
+    last_seq: int
+    epoch: int
+    gap_count: int
+    duplicates: int
+    resets: int
+    last_ts_ns: int | None
+    state: bytes
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """State of the pure middle as of a position; what follows is re-read from the log.
+
+    `sequence` holds only rows that changed since the snapshot before. `positions` are the next
+    offsets up to which the state is complete.
+    """
+
+    positions: dict[int, int]
+    sequence: list[SequenceRow] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class LatestPage:
+    """Latest values of 4,096 consecutive series ids, as a frame; see `record.latest`."""
+
+    page: int
+    frame: bytes
+
+
+@dataclass(slots=True)
+class Effects:
+    """All that one commit writes, and the positions that move with it."""
+
+    reader: str
+    stream: str
+    advances: list[Advance]
+    registry_version: int
+    now_ns: int
+    readings: Readings
+    new_series: list[NewSeries] = field(default_factory=list)
+    new_attributes: list[str] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)
+    letters: list[LetterRow] = field(default_factory=list)
+    counts: Counter[Tally] = field(default_factory=Counter)
+    discovered: list[Discovered] = field(default_factory=list)
+    touches: dict[str, DeviceTouch] = field(default_factory=dict)
+    latest: list[LatestPage] = field(default_factory=list)
+    snapshot: Snapshot | None = None
+
+
+@dataclass(slots=True)
+class Committed:
+    """What the ledger answers: the id of the commit, and the ids of what was new."""
+
+    commit_id: int
+    registry_version: int
+    series_ids: list[int]
+    attr_ids: list[int]
+
+
+@dataclass(slots=True)
+class Work:
+    """Batches of several partitions on their way through decode, analyze and record.
+
+    `base` is the index in the work of the first message of each batch. `families`, `categories`
+    and `device_ids` have one entry per message; `dropped` maps a message to the kind of its
+    duplicate; `rejected` maps a message to its dead letter reason.
+    """
+
+    batches: list[RawBatch]
+    base: list[int]
+    registry_version: int
+    decoded: Decoded = field(default_factory=Decoded)
+    addresses: list[object] = field(default_factory=list)
+    dropped: dict[int, str] = field(default_factory=dict)
+    extra_flags: dict[int, int] = field(default_factory=dict)
+    rejected: dict[int, str] = field(default_factory=dict)
