@@ -1,0 +1,1 @@
+"""The relational tables, defined once for every adapter: registry, ledger, and their migrations."""
