@@ -1,0 +1,1 @@
+"""What moves data between the ports: the pump, hot frames, crash points, an MQTT client."""
