@@ -1,0 +1,179 @@
+"""Instants: how devices write them, and how Millrace does.
+
+An instant is UTC, int64 nanoseconds since 1970. Reading one is pure; a bounded memo of whole
+seconds spares the calendar, because the messages of a fleet share their seconds.
+Source: F2-030 to F2-033, MTR-035; the output form is that of meter.md, preface.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+MICROSECOND_NS = 1_000
+MILLISECOND_NS = 1_000_000
+SECOND_NS = 1_000_000_000
+DAY_NS = 86_400 * SECOND_NS
+YEAR_2000_NS = 946_684_800 * SECOND_NS
+MIN_NS = -(2**63)
+MAX_NS = 2**63 - 1
+
+BLANKS = " \t\r\n\v\f"
+
+_MEMO_ENTRIES = 8_192
+_EPOCH_CHARS = 40
+_FLOAT_LIMIT = 1e19
+_PREFIX = 19
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock; the zone is applied by hand
+_SIZES = 30  # one more than the longest text with a fraction and no zone
+_SCALE = tuple(10 ** (_SIZES - 1 - size) if size > _PREFIX else 0 for size in range(_SIZES))
+_UNITS = ((10**11, SECOND_NS), (10**14, MILLISECOND_NS), (10**17, MICROSECOND_NS))
+_TEXT = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[ Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?"
+    r"(?: ?(?:([Zz])|([+-])(\d\d)(?::?(\d\d))?))?",
+    re.ASCII,
+)
+_DIGITS = re.compile(r"(\d+)(?:\.(\d{1,9}))?", re.ASCII)
+
+_utc_memo: dict[str, int] = {}
+_zone_memos: dict[ZoneInfo, dict[str, int]] = {}
+_NOTHING: dict[str, int] = {}
+
+
+def parse_instant(value: object, zone: ZoneInfo | None = None) -> int | None:
+    """Return the instant that a JSON value of a device means; None when it is unreadable.
+
+    `zone` is the local time of texts that name none; without it they are UTC. A local time that
+    occurs twice is the first of the two, a skipped one is read with the offset before the change.
+    Units: UTC nanoseconds since 1970, within int64.
+    Source: F2-031, F2-032, F2-033, MTR-035.
+    """
+    kind = type(value)
+    if kind is str:
+        text: str = value  # type: ignore[assignment]
+        size = len(text)
+        memo = _utc_memo
+        if text[-1:] == "Z":
+            size -= 1
+        elif zone is not None:
+            memo = _zone_memos.get(zone, _NOTHING)
+        base = memo.get(text[:_PREFIX])
+        if base is not None:
+            if size == _PREFIX:
+                return base
+            digits = text[20:size]
+            if digits.isdecimal() and size < _SIZES and text[19] == "." and text.isascii():
+                return base + int(digits) * _SCALE[size]
+        return _read_text(text, zone)
+    if kind is int:
+        return _epoch(value, 0)  # type: ignore[arg-type]
+    if kind is float:
+        return _epoch_float(value)  # type: ignore[arg-type]
+    return None
+
+
+def format_instant(ns: int) -> str:
+    """Return RFC 3339 text with `Z` and the shortest of 0, 3, 6 or 9 fraction digits.
+
+    Units: UTC nanoseconds since 1970, within int64.
+    """
+    seconds, fraction = divmod(ns, SECOND_NS)
+    text = (_EPOCH + timedelta(seconds=seconds)).isoformat()
+    if not fraction:
+        return text + "Z"
+    digits = f"{fraction:09d}"
+    while digits.endswith("000"):
+        digits = digits[:-3]
+    return f"{text}.{digits}Z"
+
+
+def aware(ns: int) -> datetime:
+    """Return an aware datetime in UTC, cut to microseconds."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=ns // MICROSECOND_NS)
+
+
+def _read_text(text: str, zone: ZoneInfo | None) -> int | None:
+    text = text.strip(BLANKS)
+    parts = _TEXT.fullmatch(text)
+    if parts is None:
+        digits = _DIGITS.fullmatch(text) if len(text) <= _EPOCH_CHARS else None
+        if digits is None:
+            return None
+        fraction = digits[2] or ""
+        return _epoch(int(digits[1]), int(fraction.ljust(9, "0")))
+    seconds = _wall_seconds(parts)
+    if seconds is None:
+        return None
+    return _place(parts, seconds, zone, text[:_PREFIX])
+
+
+def _wall_seconds(parts: re.Match[str]) -> int | None:
+    year, month, day, hour, minute, second = map(int, parts.groups()[:6])
+    try:
+        wall = datetime(year, month, day, hour, minute, 0)  # noqa: DTZ001 - see _EPOCH
+    except ValueError:
+        return None
+    if second > 60:  # noqa: PLR2004 - second 60 is the first of the next minute
+        return None
+    span = wall - _EPOCH
+    return span.days * 86_400 + span.seconds + second
+
+
+def _place(parts: re.Match[str], seconds: int, zone: ZoneInfo | None, prefix: str) -> int | None:
+    fraction, zulu, sign, hours, minutes = parts.groups()[6:]
+    memo: dict[str, int] | None = _utc_memo
+    if sign:
+        offset = _named_offset(sign, int(hours), int(minutes or 0))
+        if offset is None:
+            return None
+        seconds -= offset
+        memo = None
+    elif zone is not None and not zulu:
+        if abs(seconds) > MAX_NS // SECOND_NS:
+            return None
+        seconds -= _zone_offset(seconds, zone)
+        memo = _zone_memos.setdefault(zone, {})
+    base = seconds * SECOND_NS
+    if not MIN_NS <= base <= MAX_NS - SECOND_NS:
+        return None
+    if memo is not None:
+        if len(memo) >= _MEMO_ENTRIES:
+            memo.clear()
+        memo[prefix] = base
+    return base + int(fraction.ljust(9, "0")) if fraction else base
+
+
+def _named_offset(sign: str, hours: int, minutes: int) -> int | None:
+    if hours > 23 or minutes > 59:  # noqa: PLR2004 - the hands of a clock
+        return None
+    offset = hours * 3600 + minutes * 60
+    return -offset if sign == "-" else offset
+
+
+def _zone_offset(wall_seconds: int, zone: ZoneInfo) -> int:
+    # fold=0 is the first of two equal local times, and the offset before the change in a gap
+    wall = (_EPOCH + timedelta(seconds=wall_seconds)).replace(tzinfo=zone)
+    offset = wall.utcoffset()
+    return int(offset.total_seconds()) if offset is not None else 0
+
+
+def _epoch(whole: int, billionths: int) -> int | None:
+    size = abs(whole)
+    for limit, unit in _UNITS:
+        if size < limit:
+            return whole * unit + billionths * unit // SECOND_NS
+    return whole if size <= MAX_NS else None
+
+
+def _epoch_float(value: float) -> int | None:
+    if not -_FLOAT_LIMIT < value < _FLOAT_LIMIT:  # NaN compares false as well
+        return None
+    number, divisor = value.as_integer_ratio()
+    size = abs(value)
+    for limit, unit in _UNITS:
+        if size < limit:
+            microseconds = (2 * number * unit + divisor * 1_000) // (2 * divisor * 1_000)
+            break
+    else:
+        microseconds = (number // divisor + 500) // 1_000
+    ns = microseconds * MICROSECOND_NS
+    return ns if MIN_NS <= ns <= MAX_NS else None
