@@ -5,21 +5,10 @@ the columns are expanded once per batch. Between two messages the decode step se
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from millrace.model.event import DeadLetter, Event, Report
 from millrace.model.sequence import SequenceFacts
-
-
-class Mark(NamedTuple):
-    """Lengths of the columns at one moment, to go back to."""
-
-    slots: int
-    runs: int
-    events: int
-    letters: int
-    reports: int
-    facts: int
 
 
 class Decoded:
@@ -101,21 +90,16 @@ class Decoded:
         """Add what the current message says about its device itself."""
         self.reports.append(Report(kind, device_id, data, self.message))
 
-    def mark(self) -> Mark:
-        """Return a point to which `rewind` can go back."""
-        return Mark(
-            len(self.slots),
-            len(self.run_times),
-            len(self.events),
-            len(self.dead_letters),
-            len(self.reports),
-            len(self.facts),
-        )
-
-    def rewind(self, mark: Mark) -> None:
-        """Forget everything that was added since `mark`."""
-        del self.slots[mark.slots :], self.values[mark.slots :]
-        for column in (self.run_times, self.run_flags, self.run_counts, self.run_messages):
-            del column[mark.runs :]
-        del self.events[mark.events :], self.dead_letters[mark.letters :]
-        del self.reports[mark.reports :], self.facts[mark.facts :]
+    def rewind(self, message: int) -> None:
+        """Forget what was written for `message`, which must be the last one written for."""
+        while self.run_messages and self.run_messages[-1] == message:
+            self.run_messages.pop()
+            self.run_times.pop()
+            self.run_flags.pop()
+            count = self.run_counts.pop()
+            if count:
+                del self.slots[-count:], self.values[-count:]
+        rows: list[list[Any]] = [self.events, self.dead_letters, self.reports, self.facts]
+        for column in rows:
+            while column and column[-1].message == message:
+                column.pop()

@@ -89,6 +89,4 @@ class DeviceProfile:
 
 def unknown(device_id: str, family: str) -> DeviceProfile:
     """Return the profile of a device that the registry does not have."""
-    return DeviceProfile(
-        device_id, family, is_known=False, registered=False, status="discovered"
-    )
+    return DeviceProfile(device_id, family, is_known=False, registered=False, status="discovered")

@@ -22,17 +22,18 @@ BLANKS = " \t\r\n\v\f"
 _MEMO_ENTRIES = 8_192
 _EPOCH_CHARS = 40
 _FLOAT_LIMIT = 1e19
-_PREFIX = 19
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock; the zone is applied by hand
-_SIZES = 30  # one more than the longest text with a fraction and no zone
-_SCALE = tuple(10 ** (_SIZES - 1 - size) if size > _PREFIX else 0 for size in range(_SIZES))
-_UNITS = ((10**11, SECOND_NS), (10**14, MILLISECOND_NS), (10**17, MICROSECOND_NS))
+_MAGNITUDES = ((10**11, SECOND_NS), (10**14, MILLISECOND_NS), (10**17, MICROSECOND_NS))
 _TEXT = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[ Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?"
     r"(?: ?(?:([Zz])|([+-])(\d\d)(?::?(\d\d))?))?",
     re.ASCII,
 )
 _DIGITS = re.compile(r"(\d+)(?:\.(\d{1,9}))?", re.ASCII)
+
+# The usual text is cut in three pieces that are looked up: whole second, `.mmm`, `uuu`.
+_THOUSANDS = {f".{number:03d}": number * MILLISECOND_NS for number in range(1_000)} | {"": 0}
+_UNITS = {f"{number:03d}": number * MICROSECOND_NS for number in range(1_000)} | {"": 0}
 
 _utc_memo: dict[str, int] = {}
 _zone_memos: dict[ZoneInfo, dict[str, int]] = {}
@@ -50,20 +51,11 @@ def parse_instant(value: object, zone: ZoneInfo | None = None) -> int | None:
     kind = type(value)
     if kind is str:
         text: str = value  # type: ignore[assignment]
-        size = len(text)
-        memo = _utc_memo
-        if text[-1:] == "Z":
-            size -= 1
-        elif zone is not None:
-            memo = _zone_memos.get(zone, _NOTHING)
-        base = memo.get(text[:_PREFIX])
-        if base is not None:
-            if size == _PREFIX:
-                return base
-            digits = text[20:size]
-            if digits.isdecimal() and size < _SIZES and text[19] == "." and text.isascii():
-                return base + int(digits) * _SCALE[size]
-        return _read_text(text, zone)
+        memo = _utc_memo if zone is None else _zone_memos.get(zone, _NOTHING)
+        try:
+            return memo[text[:19]] + _THOUSANDS[text[19:23]] + _UNITS[text[23:]]
+        except KeyError:
+            return _read_text(text, zone)
     if kind is int:
         return _epoch(value, 0)  # type: ignore[arg-type]
     if kind is float:
@@ -103,7 +95,7 @@ def _read_text(text: str, zone: ZoneInfo | None) -> int | None:
     seconds = _wall_seconds(parts)
     if seconds is None:
         return None
-    return _place(parts, seconds, zone, text[:_PREFIX])
+    return _place(parts, seconds, zone, text[:19])
 
 
 def _wall_seconds(parts: re.Match[str]) -> int | None:
@@ -158,7 +150,7 @@ def _zone_offset(wall_seconds: int, zone: ZoneInfo) -> int:
 
 def _epoch(whole: int, billionths: int) -> int | None:
     size = abs(whole)
-    for limit, unit in _UNITS:
+    for limit, unit in _MAGNITUDES:
         if size < limit:
             return whole * unit + billionths * unit // SECOND_NS
     return whole if size <= MAX_NS else None
@@ -169,7 +161,7 @@ def _epoch_float(value: float) -> int | None:
         return None
     number, divisor = value.as_integer_ratio()
     size = abs(value)
-    for limit, unit in _UNITS:
+    for limit, unit in _MAGNITUDES:
         if size < limit:
             microseconds = (2 * number * unit + divisor * 1_000) // (2 * divisor * 1_000)
             break

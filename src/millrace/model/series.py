@@ -116,7 +116,5 @@ class SeriesBook:
         if name in mine:
             return
         if len(mine) >= self.max_per_device:
-            raise RejectError(
-                "cardinality", f"the device already has {self.max_per_device} series"
-            )
+            raise RejectError("cardinality", f"the device already has {self.max_per_device} series")
         mine.add(name)

@@ -4,8 +4,10 @@ Each step adds to the work and takes nothing from it. Effects are what is left w
 been decided: rows and counters with no logic in them, so that a ledger only has to store them.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +17,9 @@ from millrace.model.event import DeadLetter, Event
 from millrace.model.message import RawBatch
 from millrace.model.series import SeriesKey
 
-type_int = npt.NDArray[np.int64]
-type_float = npt.NDArray[np.float64]
-type_small = npt.NDArray[np.int16]
+IntColumn = npt.NDArray[np.int64]
+FloatColumn = npt.NDArray[np.float64]
+FlagColumn = npt.NDArray[np.int16]
 
 
 class Count:
@@ -47,13 +49,13 @@ class Readings:
     `position` is partition << 48 | offset.
     """
 
-    series: type_int
-    attr: type_int
-    time_ns: type_int
-    value: type_float
-    flags: type_small
-    received_at_ns: type_int
-    position: type_int
+    series: IntColumn
+    attr: IntColumn
+    time_ns: IntColumn
+    value: FloatColumn
+    flags: FlagColumn
+    received_at_ns: IntColumn
+    position: IntColumn
 
     def __len__(self) -> int:
         return len(self.series)
@@ -158,6 +160,14 @@ class LatestPage:
 
 
 @dataclass(slots=True)
+class LatestPages:
+    """Pages of latest values that changed, complete up to and including hot batch `through_id`."""
+
+    through_id: int
+    pages: list[LatestPage]
+
+
+@dataclass(slots=True)
 class Effects:
     """All that one commit writes, and the positions that move with it."""
 
@@ -174,7 +184,7 @@ class Effects:
     counts: Counter[Tally] = field(default_factory=Counter)
     discovered: list[Discovered] = field(default_factory=list)
     touches: dict[str, DeviceTouch] = field(default_factory=dict)
-    latest: list[LatestPage] = field(default_factory=list)
+    latest: LatestPages | None = None
     snapshot: Snapshot | None = None
 
 
@@ -192,16 +202,32 @@ class Committed:
 class Work:
     """Batches of several partitions on their way through decode, analyze and record.
 
-    `base` is the index in the work of the first message of each batch. `families`, `categories`
-    and `device_ids` have one entry per message; `dropped` maps a message to the kind of its
-    duplicate; `rejected` maps a message to its dead letter reason.
+    Shape: messages are numbered through all batches; `bases[b]` is the number of the first message
+    of batch `b`. `labels` and `device_ids` have one entry per message: (family, category) and the
+    device that spoke. `duplicates` maps a message to the kind of its duplicate, `rejected` to the
+    reason of its dead letter; `unknown` are messages of devices without a registry row.
     """
 
     batches: list[RawBatch]
-    base: list[int]
+    bases: list[int]
     registry_version: int
     decoded: Decoded = field(default_factory=Decoded)
-    addresses: list[object] = field(default_factory=list)
-    dropped: dict[int, str] = field(default_factory=dict)
-    extra_flags: dict[int, int] = field(default_factory=dict)
+    labels: list[tuple[str, str]] = field(default_factory=list)
+    device_ids: list[str] = field(default_factory=list)
+    duplicates: dict[int, str] = field(default_factory=dict)
     rejected: dict[int, str] = field(default_factory=dict)
+    unknown: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.batches))
+
+    def locate(self, message: int) -> tuple[RawBatch, int]:
+        """Return the batch that holds a message, and its index there."""
+        number = bisect_right(self.bases, message) - 1
+        return self.batches[number], message - self.bases[number]
+
+
+def gather(batches: list[RawBatch], registry_version: int) -> Work:
+    """Return work over these batches, with nothing decided yet."""
+    bases = list(accumulate(map(len, batches), initial=0))[:-1]
+    return Work(batches, bases, registry_version)

@@ -51,7 +51,12 @@ class Broker(Protocol):
         ...
 
     async def publish(
-        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False,
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
         expiry_s: int | None = None,
     ) -> None:
         """Send a message to devices; return when the broker has taken it on.

@@ -74,7 +74,9 @@ class Registry(Protocol):
         ...
 
     def series(
-        self, device_ids: Sequence[str] | None = None, metrics: Sequence[str] | None = None,
+        self,
+        device_ids: Sequence[str] | None = None,
+        metrics: Sequence[str] | None = None,
         channels: Sequence[str] | None = None,
     ) -> list[SeriesRow]:
         """Return series by device, metric and channel; None does not filter. Order: by id."""

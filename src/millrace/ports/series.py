@@ -73,20 +73,32 @@ class SeriesQuery(Protocol):
     """Questions over hot and sealed readings together; each call sees one consistent view."""
 
     def raw(
-        self, series_ids: Sequence[int], span: Span, *, limit: int, descending: bool = False,
+        self,
+        series_ids: Sequence[int],
+        span: Span,
+        *,
+        limit: int,
+        descending: bool = False,
         after: tuple[int, int] | None = None,
     ) -> pa.Table:
-        """Return readings ordered by (time, series id); `after` is the last (time_ns, series_id)
-        of the page before. Last write wins on (series, time).
+        """Return readings ordered by (time, series id); the last write wins on (series, time).
+
+        `after` is the (time_ns, series_id) of the last row of the page before.
         """
         ...
 
     def aggregate(
-        self, series_ids: Sequence[int], span: Span, every: Every, functions: Sequence[str],
-        *, limit: int,
+        self,
+        series_ids: Sequence[int],
+        span: Span,
+        every: Every,
+        functions: Sequence[str],
+        *,
+        limit: int,
     ) -> pa.Table:
-        """Return one row per (series, window) with `series_id`, `time_ns` (window start) and a
-        column per function, ordered by (series, time).
+        """Return one row per series and window, ordered by (series, time).
+
+        Shape: `series_id`, `time_ns` (window start) and a column per function.
 
         Raises:
             RejectError: `too_many_points`; more than `limit` windows would be returned.

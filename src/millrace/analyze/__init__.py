@@ -1,0 +1,1 @@
+"""What the readings of a batch mean. Pure; adds to the work and takes nothing from it."""

@@ -1,0 +1,1 @@
+"""The way in: messages of the broker are appended to the log, then acknowledged."""

@@ -1,0 +1,1 @@
+"""Work becomes effects: rows and counters that a ledger only has to store. Pure."""
