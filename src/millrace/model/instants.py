@@ -34,10 +34,11 @@ _DIGITS = re.compile(r"(\d+)(?:\.(\d{1,9}))?", re.ASCII)
 # The usual text is cut in three pieces that are looked up: whole second, `.mmm`, `uuu`.
 _THOUSANDS = {f".{number:03d}": number * MILLISECOND_NS for number in range(1_000)} | {"": 0}
 _UNITS = {f"{number:03d}": number * MICROSECOND_NS for number in range(1_000)} | {"": 0}
+_THOUSANDS_Z = _THOUSANDS | {"Z": 0}
+_UNITS_Z = _UNITS | {f"{digits}Z": ns for digits, ns in _UNITS.items()}
 
 _utc_memo: dict[str, int] = {}
 _zone_memos: dict[ZoneInfo, dict[str, int]] = {}
-_NOTHING: dict[str, int] = {}
 
 
 def parse_instant(value: object, zone: ZoneInfo | None = None) -> int | None:
@@ -51,9 +52,10 @@ def parse_instant(value: object, zone: ZoneInfo | None = None) -> int | None:
     kind = type(value)
     if kind is str:
         text: str = value  # type: ignore[assignment]
-        memo = _utc_memo if zone is None else _zone_memos.get(zone, _NOTHING)
         try:
-            return memo[text[:19]] + _THOUSANDS[text[19:23]] + _UNITS[text[23:]]
+            if zone is None:
+                return _utc_memo[text[:19]] + _THOUSANDS_Z[text[19:23]] + _UNITS_Z[text[23:]]
+            return _zone_memos[zone][text[:19]] + _THOUSANDS[text[19:23]] + _UNITS[text[23:]]
         except KeyError:
             return _read_text(text, zone)
     if kind is int:
@@ -84,6 +86,8 @@ def aware(ns: int) -> datetime:
 
 
 def _read_text(text: str, zone: ZoneInfo | None) -> int | None:
+    if zone is not None and text[-1:] == "Z":
+        return parse_instant(text)
     text = text.strip(BLANKS)
     parts = _TEXT.fullmatch(text)
     if parts is None:
