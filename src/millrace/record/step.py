@@ -1,0 +1,223 @@
+"""The record step: what the work came to, as rows, counters and positions for the ledger.
+
+Everything that is per reading is done on whole columns; Python looks at single messages only where
+something unusual happened to them (a duplicate, a dead letter, a device seen for the first time).
+Source: D-23, D-24, D-27, D-52, MON-030.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from millrace.model.message import RawBatch
+from millrace.model.series import SeriesBook
+from millrace.model.work import (
+    Advance,
+    Committed,
+    DeviceTouch,
+    Discovered,
+    Effects,
+    EventRow,
+    IntColumn,
+    LetterRow,
+    NewSeries,
+    Readings,
+    Tally,
+    Work,
+)
+
+POSITION_BITS = 48
+
+
+def position_of(partition: int, offset: int) -> int:
+    """Return a log position as one integer: partition above, offset in the lower 48 bits."""
+    return partition << POSITION_BITS | offset
+
+
+def record(work: Work, book: SeriesBook, *, reader: str, stream: str, now_ns: int) -> Effects:
+    """Return the effects of the work; series without an id get local negative ones."""
+    received_at_ns, positions = _message_columns(work.batches)
+    readings, new_series, new_attributes = _readings(work, book, received_at_ns, positions)
+    return Effects(
+        reader=reader,
+        stream=stream,
+        advances=[
+            Advance(batch.partition, batch.first_offset, batch.next_offset)
+            for batch in work.batches
+        ],
+        registry_version=work.registry_version,
+        now_ns=now_ns,
+        readings=readings,
+        new_series=new_series,
+        new_attributes=new_attributes,
+        events=_events(work, received_at_ns, positions),
+        letters=_letters(work),
+        counts=_counts(work),
+        discovered=_discovered(work, received_at_ns, positions),
+        touches=_touches(work, received_at_ns),
+    )
+
+
+def name(effects: Effects, committed: Committed, book: SeriesBook, slots: Iterable[int]) -> None:
+    """Put the ids that the ledger gave into the book and into the readings of the effects."""
+    keys = [new.key for new in effects.new_series]
+    book.learn_series(zip(keys, committed.series_ids, strict=True))
+    book.learn_attributes(zip(effects.new_attributes, committed.attr_ids, strict=True))
+    book.name_slots(slots)
+    _replace_local(effects.readings.series, committed.series_ids)
+    _replace_local(effects.readings.attr, committed.attr_ids)
+
+
+def _replace_local(column: IntColumn, ids: list[int]) -> None:
+    if ids:
+        local = column < 0
+        column[local] = np.asarray(ids, np.int64)[-column[local] - 1]
+
+
+def _message_columns(batches: list[RawBatch]) -> tuple[IntColumn, IntColumn]:
+    received = [np.array(batch.received_at_ns, np.int64) for batch in batches]
+    positions = [
+        np.arange(len(batch), dtype=np.int64) + position_of(batch.partition, batch.first_offset)
+        for batch in batches
+    ]
+    return np.concatenate(received), np.concatenate(positions)
+
+
+def _readings(
+    work: Work, book: SeriesBook, received_at_ns: IntColumn, positions: IntColumn
+) -> tuple[Readings, list[NewSeries], list[str]]:
+    out = work.decoded
+    counts = np.array(out.run_counts, np.int64)
+    messages = np.repeat(np.array(out.run_messages, np.int64), counts)
+    slots = np.array(out.slots, np.int64)
+    series = np.frombuffer(book.series_ids, np.int64)[slots] if len(slots) else slots.copy()
+    attr = np.frombuffer(book.attr_ids, np.int64)[slots] if len(slots) else slots.copy()
+    new_series, new_attributes = _unnamed(book, slots, series, attr)
+    readings = Readings(
+        series=series,
+        attr=attr,
+        time_ns=np.repeat(np.array(out.run_times, np.int64), counts),
+        value=np.array(out.values, np.float64),
+        flags=np.repeat(np.array(out.run_flags, np.int16), counts),
+        received_at_ns=received_at_ns[messages],
+        position=positions[messages],
+    )
+    return readings, new_series, new_attributes
+
+
+def _unnamed(
+    book: SeriesBook, slots: IntColumn, series: IntColumn, attr: IntColumn
+) -> tuple[list[NewSeries], list[str]]:
+    """Give local ids -1, -2, ... to series and attributes that the ledger has not named yet."""
+    local_series: dict[object, int] = {}
+    local_attributes: dict[str, int] = {}
+    new_series: list[NewSeries] = []
+    missing = np.unique(slots[(series < 0) | (attr < 0)])
+    for number in missing.tolist():
+        slot = book.slots[number]
+        here = slots == number
+        if book.series_ids[number] < 0:
+            if slot.key not in local_series:
+                new_series.append(NewSeries(slot.key, slot.unit))
+            series[here] = -1 - local_series.setdefault(slot.key, len(local_series))
+        if book.attr_ids[number] < 0:
+            attr[here] = -1 - local_attributes.setdefault(slot.attributes, len(local_attributes))
+    return new_series, list(local_attributes)
+
+
+def _counts(work: Work) -> Counter[Tally]:
+    labels = Counter(work.labels)
+    counts: Counter[Tally] = Counter()
+    for message, kind in work.duplicates.items():
+        labels[work.labels[message]] -= 1
+        counts[Tally("duplicate", work.labels[message][0], kind)] += 1
+    for message, reason in _lettered(work).items():
+        labels[work.labels[message]] -= 1
+        counts[Tally("dead_letter", work.labels[message][0], reason)] += 1
+    for (family, category), number in labels.items():
+        if family and number:
+            counts[Tally("stored", family, category)] = number
+    return counts
+
+
+def _lettered(work: Work) -> dict[int, str]:
+    """Return the messages whose outcome is `dead_letter`, with the reason (D-52)."""
+    out = work.decoded
+    refused = dict(work.rejected)
+    elements = {letter.message: letter.reason for letter in reversed(out.dead_letters)}
+    elements = {m: reason for m, reason in elements.items() if m not in refused}
+    if elements:
+        spoke = {m for m, n in zip(out.run_messages, out.run_counts, strict=True) if n}
+        spoke.update(event.message for event in out.events)
+        refused.update((m, reason) for m, reason in elements.items() if m not in spoke)
+    return refused
+
+
+def _letters(work: Work) -> list[LetterRow]:
+    rows = []
+    for letter in work.decoded.dead_letters:
+        batch, i = work.locate(letter.message)
+        rows.append(
+            LetterRow(
+                letter,
+                work.labels[letter.message][0],
+                work.device_ids[letter.message],
+                batch.partition,
+                batch.first_offset + i,
+                batch.received_at_ns[i],
+                batch.topics[i],
+                batch.payloads[i],
+            )
+        )
+    return rows
+
+
+def _events(work: Work, received_at_ns: IntColumn, positions: IntColumn) -> list[EventRow]:
+    return [
+        EventRow(
+            event,
+            work.labels[event.message][0],
+            int(positions[event.message]),
+            int(received_at_ns[event.message]),
+        )
+        for event in work.decoded.events
+    ]
+
+
+def _discovered(work: Work, received_at_ns: IntColumn, positions: IntColumn) -> list[Discovered]:
+    rows: dict[str, Discovered] = {}
+    for message in work.unknown:
+        device_id = work.device_ids[message]
+        if device_id not in rows:
+            rows[device_id] = Discovered(
+                device_id,
+                work.labels[message][0],
+                int(received_at_ns[message]),
+                int(positions[message]),
+            )
+    for report in work.decoded.reports:
+        row = rows.get(report.device_id)
+        if row is not None and report.kind == "device":
+            row.device_type = row.device_type or report.data.get("device_type")
+            row.location = row.location or report.data.get("location")
+    return list(rows.values())
+
+
+def _touches(work: Work, received_at_ns: IntColumn) -> dict[str, DeviceTouch]:
+    """Return what each device showed of itself; any live message is a sign of life (MTR-071)."""
+    seen = dict(zip(work.device_ids, received_at_ns.tolist(), strict=True))
+    touches = {device_id: DeviceTouch(at, "online") for device_id, at in seen.items() if device_id}
+    touches.pop("unknown", None)
+    for report in work.decoded.reports:
+        touch = touches.get(report.device_id)
+        if touch is None:
+            continue
+        if report.kind == "status":
+            touch.connection_status = report.data["status"]
+        elif report.kind == "hello":
+            touch.fw_version = report.data.get("fw_version", touch.fw_version)
+        elif report.kind == "device":
+            touch.device_type = report.data.get("device_type", touch.device_type)
+            touch.location = report.data.get("location", touch.location)
+    return touches
