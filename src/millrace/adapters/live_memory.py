@@ -1,0 +1,49 @@
+"""The live ring in memory: the last minute of batches, or as many as the budget holds."""
+
+from bisect import bisect_right
+from collections import deque
+
+from millrace.errors import GoneError
+from millrace.ports.ledger import HotBatch
+
+SPAN_S = 60
+BUDGET_BYTES = 64 * 1024 * 1024
+# What a batch costs beside its frame: the object, its numbers, its place in the ring.
+OVERHEAD_BYTES = 240
+
+
+class MemoryLive:
+    """See `ports.live.Live`. `start_id` is the batch before the first that will be published."""
+
+    def __init__(
+        self, start_id: int = 0, *, span_s: int = SPAN_S, budget_bytes: int = BUDGET_BYTES
+    ) -> None:
+        self._floor = start_id
+        self._newest = start_id
+        self._span_ns = span_s * 1_000_000_000
+        self._budget_bytes = budget_bytes
+        self._size_bytes = 0
+        self._ring: deque[HotBatch] = deque()
+
+    def publish(self, batch: HotBatch) -> None:
+        if batch.id <= self._newest:
+            return
+        self._ring.append(batch)
+        self._newest = batch.id
+        self._size_bytes += len(batch.frame) + OVERHEAD_BYTES
+        oldest_ns = batch.committed_at_ns - self._span_ns
+        while self._ring[0].committed_at_ns < oldest_ns or (
+            self._size_bytes > self._budget_bytes and len(self._ring) > 1
+        ):
+            gone = self._ring.popleft()
+            self._floor = gone.id
+            self._size_bytes -= len(gone.frame) + OVERHEAD_BYTES
+
+    def since(self, after_id: int) -> list[HotBatch]:
+        if after_id < self._floor:
+            raise GoneError(f"batches up to {self._floor} have left the live ring")
+        first = bisect_right(self._ring, after_id, key=lambda batch: batch.id)
+        return [self._ring[at] for at in range(first, len(self._ring))]
+
+    def newest(self) -> int:
+        return self._newest
