@@ -66,6 +66,23 @@ class RawBatch:
         """Offset of the message that will follow this batch."""
         return self.first_offset + len(self.topics)
 
+    def upto(self, end_offset: int) -> "RawBatch":
+        """Return the messages before `end_offset`."""
+        count = end_offset - self.first_offset
+        if count >= len(self):
+            return self
+        return RawBatch(
+            self.partition,
+            self.first_offset,
+            self.topics[:count],
+            self.payloads[:count],
+            self.received_at_ns[:count],
+            self.flags[:count],
+            self.client_ids[:count],
+            self.packet_ids[:count],
+            {i: extra for i, extra in self.extras.items() if i < count},
+        )
+
 
 def size_bytes(payloads: Sequence[bytes]) -> int:
     """Return the number of payload bytes."""

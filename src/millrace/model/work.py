@@ -6,7 +6,8 @@ been decided: rows and counters with no logic in them, so that a ledger only has
 
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 import numpy as np
@@ -39,6 +40,15 @@ class Tally:
     detail: str = ""
 
 
+def _resolved(column: IntColumn, ids: Sequence[int]) -> IntColumn:
+    if not ids:
+        return column
+    result = column.copy()
+    local = column < 0
+    result[local] = np.asarray(ids, np.int64)[-column[local] - 1]
+    return result
+
+
 @dataclass(slots=True)
 class Readings:
     """Readings as columns, in the order in which they were decided.
@@ -59,6 +69,11 @@ class Readings:
 
     def __len__(self) -> int:
         return len(self.series)
+
+    def named(self, series_ids: Sequence[int], attr_ids: Sequence[int]) -> "Readings":
+        """Return the readings with local ids replaced by those that the ledger gave."""
+        series, attr = _resolved(self.series, series_ids), _resolved(self.attr, attr_ids)
+        return replace(self, series=series, attr=attr)
 
 
 @dataclass(frozen=True, slots=True)

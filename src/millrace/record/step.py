@@ -65,14 +65,7 @@ def name(effects: Effects, committed: Committed, book: SeriesBook, slots: Iterab
     book.learn_series(zip(keys, committed.series_ids, strict=True))
     book.learn_attributes(zip(effects.new_attributes, committed.attr_ids, strict=True))
     book.name_slots(slots)
-    _replace_local(effects.readings.series, committed.series_ids)
-    _replace_local(effects.readings.attr, committed.attr_ids)
-
-
-def _replace_local(column: IntColumn, ids: list[int]) -> None:
-    if ids:
-        local = column < 0
-        column[local] = np.asarray(ids, np.int64)[-column[local] - 1]
+    effects.readings = effects.readings.named(committed.series_ids, committed.attr_ids)
 
 
 def _message_columns(batches: list[RawBatch]) -> tuple[IntColumn, IntColumn]:

@@ -1,0 +1,348 @@
+"""The ledger on SQLite: one transaction takes rows, counters, state and positions, or nothing.
+
+The database is the one of the registry, so a device seen for the first time, its readings and the
+position of its message are committed together. Readings are one blob a commit.
+Source: D-10, D-20, D-21, D-24, D-25, REG-042, REG-076, REG-100, REG-104.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import apsw
+import orjson
+
+from millrace.errors import FencedError, StaleError, StopError
+from millrace.flow.crashpoints import crashpoint
+from millrace.flow.hot_frame import seal_hot
+from millrace.model.series import SeriesKey
+from millrace.model.work import (
+    Committed,
+    DeviceTouch,
+    Discovered,
+    Effects,
+    EventRow,
+    LatestPage,
+    LetterRow,
+    NewSeries,
+    Readings,
+    SequenceRow,
+    Snapshot,
+)
+from millrace.ports.ledger import Claim, HotBatch
+from millrace.schema.instants import stored_instant
+from millrace.store.sqlite import open_store
+from millrace.store.transaction import transaction
+
+MAX_LETTER_BYTES = 2_097_152
+SNAPSHOT_VERSION = 1
+
+
+class SqliteLedger:
+    """The writing end; see `ports.ledger.Ledger`."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = open_store(path)
+        self._epochs: dict[tuple[str, str, int], int] = {}
+
+    def claim(self, reader: str, stream: str, partitions: Sequence[int]) -> Claim:
+        with transaction(self._db):
+            found = {p: self._take(reader, stream, p) for p in partitions}
+        return Claim(found)
+
+    def commit(self, effects: Effects) -> Committed:
+        with transaction(self._db):
+            version = self._check_registry(effects)
+            self._advance(effects)
+            series_ids = [self._series_id(new, effects.now_ns) for new in effects.new_series]
+            attr_ids = [self._attr_id(body) for body in effects.new_attributes]
+            readings = effects.readings.named(series_ids, attr_ids)
+            commit_id = self._readings(readings, effects.now_ns)
+            self._events(effects.events)
+            self._letters(effects)
+            self._counts(effects)
+            self._touch(effects.touches)
+            if effects.latest is not None:
+                self._latest(effects.latest.through_id, effects.latest.pages)
+            if effects.snapshot is not None:
+                self._snapshot(effects.reader, effects.snapshot, effects.now_ns)
+            crashpoint("ledger_before_commit")
+        crashpoint("ledger_after_commit")
+        return Committed(commit_id, version, series_ids, attr_ids)
+
+    def series(self, device_ids: Sequence[str]) -> list[tuple[SeriesKey, int]]:
+        rows = self._db.execute(
+            "SELECT device_id, metric, channel, series_id FROM series"
+            " WHERE device_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(device_ids)),),
+        )
+        return [(SeriesKey(d, m, c), number) for d, m, c, number in rows]
+
+    def attributes(self, bodies: Sequence[str]) -> list[tuple[str, int]]:
+        rows = self._db.execute(
+            "SELECT body, attr_id FROM attributes WHERE body IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(bodies)),),
+        )
+        return list(rows)
+
+    def snapshot(self, reader: str) -> tuple[dict[int, int], list[SequenceRow]]:
+        row = self._db.execute(
+            "SELECT version, positions FROM snapshots WHERE reader = ? AND kind = 'middle'",
+            (reader,),
+        ).fetchone()
+        if row is None:
+            return {}, []
+        if row[0] != SNAPSHOT_VERSION:
+            raise StopError(
+                f"the stored state has version {row[0]}, this release reads {SNAPSHOT_VERSION}",
+                "run the release that wrote it, or a later one",
+            )
+        rows = self._db.execute("SELECT device_id, packed FROM sequence_states")
+        states = [SequenceRow(d, -1, 0, 0, 0, 0, None, packed) for d, packed in rows]
+        return {int(p): offset for p, offset in json.loads(row[1]).items()}, states
+
+    def latest_pages(self) -> tuple[int, list[LatestPage]]:
+        """Return the stored pages of latest values, and the hot batch they are complete to."""
+        return read_latest(self._db)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _take(self, reader: str, stream: str, partition: int) -> int:
+        self._db.execute(
+            "INSERT INTO positions (reader, stream, partition_no) VALUES (?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            (reader, stream, partition),
+        )
+        epoch, offset = self._db.execute(
+            "UPDATE positions SET epoch = epoch + 1"
+            " WHERE reader = ? AND stream = ? AND partition_no = ? RETURNING epoch, next_offset",
+            (reader, stream, partition),
+        ).fetchall()[0]
+        self._epochs[reader, stream, partition] = epoch
+        return int(offset)
+
+    def _check_registry(self, effects: Effects) -> int:
+        version = self._db.execute("SELECT version FROM registry_version WHERE id = 1").fetchone()[
+            0
+        ]
+        if version != effects.registry_version:
+            raise StaleError(f"the registry is at {version}, not {effects.registry_version}")
+        if not effects.discovered:
+            return int(version)
+        return self._discover(effects.discovered, effects.now_ns)
+
+    def _advance(self, effects: Effects) -> None:
+        now = stored_instant(effects.now_ns)
+        for move in effects.advances:
+            epoch = self._epochs.get((effects.reader, effects.stream, move.partition), -1)
+            self._db.execute(
+                "UPDATE positions SET next_offset = ?, updated_at = ? WHERE reader = ?"
+                " AND stream = ? AND partition_no = ? AND next_offset = ? AND epoch = ?",
+                (
+                    move.next_offset, now, effects.reader, effects.stream, move.partition,
+                    move.expected, epoch,
+                ),
+            )  # fmt: skip
+            if self._db.changes() != 1:
+                raise FencedError(
+                    f"another process has taken over partition {move.partition} of {effects.stream}",
+                    "stop the other process, or let this one end",
+                )
+
+    def _series_id(self, new: NewSeries, now_ns: int) -> int:
+        return int(
+            self._db.execute(
+                "INSERT INTO series (device_id, metric, channel, unit, created_at)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (device_id, metric, channel)"
+                " DO UPDATE SET unit = coalesce(excluded.unit, unit) RETURNING series_id",
+                (*new.key, new.unit, stored_instant(now_ns)),
+            ).fetchall()[0][0]
+        )
+
+    def _attr_id(self, body: str) -> int:
+        return int(
+            self._db.execute(
+                "INSERT INTO attributes (body) VALUES (?)"
+                " ON CONFLICT (body) DO UPDATE SET body = excluded.body RETURNING attr_id",
+                (body,),
+            ).fetchall()[0][0]
+        )
+
+    def _readings(self, readings: Readings, now_ns: int) -> int:
+        if len(readings):
+            self._db.execute(
+                "INSERT INTO hot_batches (committed_at_ns, row_count, frame) VALUES (?, ?, ?)",
+                (now_ns, len(readings), seal_hot(readings)),
+            )
+            return self._db.last_insert_rowid()
+        row = self._db.execute(
+            "SELECT seq FROM sqlite_sequence WHERE name = 'hot_batches'"
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def _events(self, events: Iterable[EventRow]) -> None:
+        self._db.executemany(
+            "INSERT INTO events (position, device_id, family, type, time_ns, received_at_ns, flags,"
+            " data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    row.position, row.event.device_id, row.family, row.event.type,
+                    row.event.time_ns, row.received_at_ns, row.event.flags,
+                    orjson.dumps(row.event.data).decode(),
+                )
+                for row in events
+            ),
+        )  # fmt: skip
+
+    def _letters(self, effects: Effects) -> None:
+        self._db.executemany(
+            "INSERT INTO dead_letters (family, stream, partition_no, log_offset, element,"
+            " element_index, reason, detail, received_at, device_id, topic, payload, size_bytes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (stream, partition_no, log_offset, element, reason) DO NOTHING",
+            (_letter(row, effects.stream) for row in effects.letters),
+        )
+
+    def _counts(self, effects: Effects) -> None:
+        self._db.executemany(
+            "INSERT INTO counters (outcome, family, detail, count) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET count = count + excluded.count",
+            (
+                (tally.outcome, tally.family, tally.detail, number)
+                for tally, number in effects.counts.items()
+            ),
+        )
+
+    def _touch(self, touches: dict[str, DeviceTouch]) -> None:
+        self._db.executemany(
+            "UPDATE devices SET last_seen = coalesce(?, last_seen),"
+            " connection_status = coalesce(?, connection_status),"
+            " fw_version = coalesce(?, fw_version), location = coalesce(?, location)"
+            " WHERE device_id = ?",
+            (
+                (
+                    None if touch.last_seen_ns is None else stored_instant(touch.last_seen_ns),
+                    touch.connection_status, touch.fw_version, touch.location, device_id,
+                )
+                for device_id, touch in touches.items()
+            ),
+        )  # fmt: skip
+
+    def _discover(self, rows: Sequence[Discovered], now_ns: int) -> int:
+        """Insert registry rows as one registry write; return its version (REG-100, REG-104)."""
+        now = stored_instant(now_ns)
+        version = self._db.execute(
+            "UPDATE registry_version SET version = version + 1, changed_at = ? WHERE id = 1"
+            " RETURNING version",
+            (now,),
+        ).fetchall()[0][0]
+        for row in rows:
+            is_f2 = row.family == "f2"
+            mac = row.device_id[3:] if is_f2 and _is_mac(row.device_id[3:]) else None
+            self._db.execute(
+                "INSERT INTO devices (device_id, family, role, registered, status, device_name,"
+                " device_type, location, mac_address, created_at, updated_at)"
+                " VALUES (?, ?, ?, 0, 'discovered', ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (device_id) DO NOTHING",
+                (
+                    row.device_id, row.family, "controller" if is_f2 else "standalone",
+                    row.device_id, row.device_type, row.location, mac, now, now,
+                ),
+            )  # fmt: skip
+        self._db.execute(
+            "INSERT INTO audit_log (at, actor_kind, actor, action, object_type, object_id, after,"
+            " registry_version) VALUES (?, 'system', 'ingest', 'discover', 'device', ?, ?, ?)",
+            (now, rows[0].device_id, json.dumps([row.device_id for row in rows]), version),
+        )
+        return int(version)
+
+    def _latest(self, through_id: int, pages: Sequence[LatestPage]) -> None:
+        self._db.executemany(
+            "INSERT INTO latest_pages (page, through_id, frame) VALUES (?, ?, ?)"
+            " ON CONFLICT (page) DO UPDATE SET through_id = excluded.through_id,"
+            " frame = excluded.frame",
+            ((page.page, through_id, page.frame) for page in pages),
+        )
+        self._db.execute("UPDATE latest_pages SET through_id = ?", (through_id,))
+
+    def _snapshot(self, reader: str, snapshot: Snapshot, now_ns: int) -> None:
+        self._db.execute(
+            "INSERT INTO snapshots (reader, kind, version, positions) VALUES (?, 'middle', ?, ?)"
+            " ON CONFLICT (reader, kind) DO UPDATE SET version = excluded.version,"
+            " positions = excluded.positions",
+            (reader, SNAPSHOT_VERSION, json.dumps(snapshot.positions)),
+        )
+        self._db.executemany(
+            "INSERT INTO sequence_states (device_id, version, packed) VALUES (?, ?, ?)"
+            " ON CONFLICT (device_id) DO UPDATE SET packed = excluded.packed",
+            ((row.device_id, SNAPSHOT_VERSION, row.state) for row in snapshot.sequence),
+        )
+        self._db.executemany(
+            "INSERT INTO device_seq_tracking (device_id, last_seq, epoch, gap_count, duplicates,"
+            " resets, last_ts, updated_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8"
+            " WHERE EXISTS (SELECT 1 FROM devices WHERE device_id = ?1)"
+            " ON CONFLICT (device_id) DO UPDATE SET last_seq = excluded.last_seq,"
+            " epoch = excluded.epoch, gap_count = excluded.gap_count,"
+            " duplicates = excluded.duplicates, resets = excluded.resets,"
+            " last_ts = excluded.last_ts, updated_at = excluded.updated_at",
+            (
+                (
+                    row.device_id, row.last_seq, row.epoch, row.gap_count, row.duplicates,
+                    row.resets, None if row.last_ts_ns is None else stored_instant(row.last_ts_ns),
+                    stored_instant(now_ns),
+                )
+                for row in snapshot.sequence
+            ),
+        )  # fmt: skip
+
+
+class SqliteHotReadings:
+    """The reading end for queries and sealing; see `ports.ledger.HotReadings`."""
+
+    def __init__(self, path: Path, *, read_only: bool = True) -> None:
+        self._db = open_store(path, read_only=read_only)
+
+    def hot(self, after_id: int, limit: int = 1000) -> list[HotBatch]:
+        rows = self._db.execute(
+            "SELECT id, committed_at_ns, row_count, frame FROM hot_batches WHERE id > ?"
+            " ORDER BY id LIMIT ?",
+            (after_id, limit),
+        )
+        return [HotBatch(*row) for row in rows]
+
+    def forget_hot(self, up_to_id: int) -> int:
+        with transaction(self._db):
+            through = self._db.execute("SELECT min(through_id) FROM latest_pages").fetchone()[0]
+            self._db.execute(
+                "DELETE FROM hot_batches WHERE id <= ?", (min(up_to_id, through or 0),)
+            )
+            return self._db.changes()
+
+    def latest_pages(self) -> tuple[int, list[LatestPage]]:
+        """Return the stored pages of latest values, and the hot batch they are complete to."""
+        return read_latest(self._db)
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def read_latest(db: apsw.Connection) -> tuple[int, list[LatestPage]]:
+    """Return the hot batch that the latest pages are complete to, and the pages."""
+    rows = db.execute("SELECT through_id, page, frame FROM latest_pages ORDER BY page").fetchall()
+    through_id = min((row[0] for row in rows), default=0)
+    return through_id, [LatestPage(page, frame) for _, page, frame in rows]
+
+
+def _is_mac(text: str) -> bool:
+    return len(text) == 12 and not text.strip("0123456789abcdef")  # noqa: PLR2004
+
+
+def _letter(row: LetterRow, stream: str) -> tuple[object, ...]:
+    letter = row.letter
+    fits = len(row.payload) <= MAX_LETTER_BYTES
+    return (
+        row.family, stream, row.partition, row.offset, letter.element[:255], letter.index,
+        letter.reason, letter.detail[:1000], stored_instant(row.received_at_ns),
+        row.device_id[:255], row.topic[:1024], row.payload if fits else None, len(row.payload),
+    )  # fmt: skip

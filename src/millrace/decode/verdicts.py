@@ -1,0 +1,73 @@
+"""What the sequence says of decoded messages, and how that changes the work.
+
+Judging moves the state of the devices and happens once per batch; applying only edits the work, so
+a batch that must be decoded again (the registry moved) keeps its verdicts.
+Source: MTR-050 to MTR-059, D-16, D-25, D-26.
+"""
+
+from dataclasses import dataclass, field
+
+from millrace.decode.redelivery import RedeliveryMemory
+from millrace.decode.sequence import SequenceTracker
+from millrace.model.decoded import Decoded
+from millrace.model.event import Event
+from millrace.model.work import Work
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """Duplicates by message with their kind, flags to add by message, events to add."""
+
+    duplicates: dict[int, str] = field(default_factory=dict)
+    flags: dict[int, int] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+
+def judge(work: Work, tracker: SequenceTracker, redelivery: RedeliveryMemory) -> Verdicts:
+    """Return what the sequence rules say of every message, and remember the messages."""
+    verdicts = Verdicts()
+    sequenced = {fact.message for fact in work.decoded.facts if fact.seq is not None}
+    for batch, base in zip(work.batches, work.bases, strict=True):
+        for i in redelivery.observe(batch, {m - base for m in sequenced}):
+            verdicts.duplicates[base + i] = "redelivery"
+    for verdict in tracker.judge(work.decoded.facts):
+        if verdict.duplicate is not None:
+            verdicts.duplicates[verdict.message] = verdict.duplicate
+        if verdict.flags:
+            verdicts.flags[verdict.message] = verdict.flags
+        verdicts.events += verdict.events
+    return verdicts
+
+
+def apply(work: Work, verdicts: Verdicts) -> Work:
+    """Take duplicates out of the work, and add the flags and events of the verdicts."""
+    if verdicts.duplicates:
+        work.duplicates.update(verdicts.duplicates)
+        _drop(work.decoded, verdicts.duplicates)
+        for message in verdicts.duplicates:
+            work.rejected.pop(message, None)
+    if verdicts.flags:
+        out = work.decoded
+        out.run_flags = [
+            flags | verdicts.flags.get(message, 0)
+            for flags, message in zip(out.run_flags, out.run_messages, strict=True)
+        ]
+    work.decoded.events += verdicts.events
+    return work
+
+
+def _drop(out: Decoded, messages: dict[int, str]) -> None:
+    slots, values = iter(out.slots), iter(out.values)
+    kept = Decoded()
+    runs = zip(out.run_messages, out.run_times, out.run_flags, out.run_counts, strict=True)
+    for message, time_ns, flags, count in runs:
+        run = [next(slots) for _ in range(count)], [next(values) for _ in range(count)]
+        if message not in messages:
+            kept.message = message
+            kept.readings(run[0], time_ns, run[1], flags)
+    out.slots, out.values = kept.slots, kept.values
+    out.run_messages, out.run_times = kept.run_messages, kept.run_times
+    out.run_flags, out.run_counts = kept.run_flags, kept.run_counts
+    out.events = [row for row in out.events if row.message not in messages]
+    out.dead_letters = [row for row in out.dead_letters if row.message not in messages]
+    out.reports = [row for row in out.reports if row.message not in messages]

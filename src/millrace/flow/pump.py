@@ -1,0 +1,238 @@
+"""The pump: the one loop in which positions move.
+
+It reads what the log has, has it processed, commits effects and positions together, and goes on. A
+crash at any point loses nothing and repeats nothing, because nothing is remembered outside the
+commit. An outage is waited for; it never turns a message into a dead letter.
+Source: architecture.md 2 and 4, D-10, D-13, D-25, D-43.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Protocol
+
+from millrace.errors import RetryError, StaleError
+from millrace.flow.backoff import Backoff
+from millrace.flow.crashpoints import crashpoint
+from millrace.model.device import DeviceProfile
+from millrace.model.message import RawBatch
+from millrace.model.series import SeriesKey
+from millrace.model.work import Committed, Effects, LatestPage, SequenceRow
+from millrace.ports.clock import Clock
+from millrace.ports.fleet import Fleet
+from millrace.ports.ledger import Ledger
+from millrace.ports.log import LogReader
+
+Wanted = dict[tuple[str, str], list[str]]
+
+REDELIVERY_NS = 10_000_000_000
+
+
+class Middle(Protocol):
+    """What the pump drives; see `millrace.middle`."""
+
+    def missing(self, batches: Sequence[RawBatch]) -> Wanted: ...
+
+    def learn(
+        self,
+        wanted: Wanted,
+        profiles: Mapping[tuple[str, str], DeviceProfile],
+        series: Iterable[tuple[SeriesKey, int]],
+    ) -> None: ...
+
+    def forget(self, device_ids: Iterable[str] | None) -> None: ...
+
+    def process(
+        self,
+        batches: list[RawBatch],
+        *,
+        registry_version: int,
+        now_ns: int,
+        reader: str,
+        stream: str,
+    ) -> Effects: ...
+
+    def accept(self, effects: Effects, committed: Committed) -> None: ...
+
+    def restore(
+        self,
+        positions: Mapping[int, int],
+        sequence: Sequence[SequenceRow],
+        latest: tuple[int, Sequence[LatestPage]],
+    ) -> None: ...
+
+    def warm_up(self, batches: list[RawBatch], *, sequenced_from: Mapping[int, int]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PumpLimits:
+    """When a commit is due, and how much one may hold (D-10)."""
+
+    commit_messages: int = 2_000
+    commit_after_s: float = 0.1
+    max_messages: int = 8_000
+    poll_s: float = 0.01
+
+
+class Pump:
+    """Moves one stream's messages from the log into the ledger.
+
+    `observed` is called after each commit with the effects and the steady seconds it took.
+    """
+
+    def __init__(  # noqa: PLR0913 - four ports, a clock and the pure middle meet here
+        self,
+        *,
+        log: LogReader,
+        ledger: Ledger,
+        fleet: Fleet,
+        middle: Middle,
+        clock: Clock,
+        reader: str = "process",
+        stream: str = "raw_iot_data",
+        limits: PumpLimits | None = None,
+        observed: Callable[[Effects, float], None] | None = None,
+    ) -> None:
+        self._log = log
+        self._ledger = ledger
+        self._fleet = fleet
+        self._middle = middle
+        self._clock = clock
+        self._reader = reader
+        self._stream = stream
+        self._limits = limits or PumpLimits()
+        self._observed = observed
+        self._version = 0
+        self._waiting_since: float | None = None
+        self._in_hand: list[RawBatch] = []
+        self.positions: dict[int, int] = {}
+
+    def start(self, latest: tuple[int, Sequence[LatestPage]] = (0, ())) -> None:
+        """Take the positions over and rebuild the state from snapshot and log."""
+        claim = self._ledger.claim(self._reader, self._stream, range(self._log.partitions))
+        self.positions = dict(claim.positions)
+        self._version = self._fleet.version()
+        done, rows = self._ledger.snapshot(self._reader)
+        self._middle.restore(self.positions, rows, latest)
+        self._warm_up(done)
+
+    def run(self, stop: Event) -> None:
+        """Pump until `stop` is set; what was read is committed first."""
+        backoff = Backoff()
+        while not stop.is_set():
+            try:
+                moved = self.run_once()
+            except RetryError as error:
+                stop.wait(backoff.failed(error))
+            else:
+                backoff.succeeded()
+                if not moved:
+                    stop.wait(self._limits.poll_s)
+
+    def run_once(self) -> int:
+        """Move what is due; return the number of messages.
+
+        Raises:
+            RetryError: Something outside is away; calling again goes on where this call stopped.
+            StopError: A position is no longer ours, or stored bytes are damaged.
+        """
+        if not self._in_hand:
+            self._in_hand = self._due()
+        return self._move()
+
+    def drain(self) -> int:
+        """Move everything that the log holds by now, due or not; return the number of messages."""
+        total = 0
+        self._in_hand = self._in_hand or self._read()
+        while moved := self._move():
+            total += moved
+            self._in_hand = self._read()
+        return total
+
+    def _move(self) -> int:
+        batches = self._in_hand
+        if not batches:
+            return 0
+        started = self._clock.steady_s()
+        effects, committed = self._commit(batches)
+        self._middle.accept(effects, committed)
+        self._version = committed.registry_version
+        for batch in batches:
+            self.positions[batch.partition] = batch.next_offset
+        self._in_hand = []
+        if self._observed is not None:
+            self._observed(effects, self._clock.steady_s() - started)
+        return sum(map(len, batches))
+
+    def _commit(self, batches: list[RawBatch]) -> tuple[Effects, Committed]:
+        while True:
+            self._refresh()
+            self._route(batches)
+            effects = self._middle.process(
+                batches,
+                registry_version=self._version,
+                now_ns=self._clock.now_ns(),
+                reader=self._reader,
+                stream=self._stream,
+            )
+            crashpoint("pump_before_commit")
+            try:
+                return effects, self._ledger.commit(effects)
+            except StaleError:
+                continue
+
+    def _due(self) -> list[RawBatch]:
+        pending = sum(
+            extent.end - self.positions[p] for p, extent in enumerate(self._log.extents())
+        )
+        if not pending:
+            self._waiting_since = None
+            return []
+        now = self._clock.steady_s()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        if (
+            pending < self._limits.commit_messages
+            and now - self._waiting_since < self._limits.commit_after_s
+        ):
+            return []
+        self._waiting_since = None
+        return self._read()
+
+    def _read(self) -> list[RawBatch]:
+        share = max(1, self._limits.max_messages // self._log.partitions)
+        found = (self._log.read(p, offset, share) for p, offset in self.positions.items())
+        return [batch for batch in found if batch is not None]
+
+    def _refresh(self) -> None:
+        version = self._fleet.version()
+        if version != self._version:
+            changes = self._fleet.changes(self._version)
+            self._middle.forget(changes.devices)
+            self._version = changes.version
+
+    def _route(self, batches: list[RawBatch]) -> None:
+        wanted = self._middle.missing(batches)
+        if wanted:
+            profiles = self._fleet.profiles(list(wanted))
+            devices = {device for _, device in wanted} | {
+                attached.device_id
+                for profile in profiles.values()
+                for attached in profile.pins.values()
+            }
+            self._middle.learn(wanted, profiles, self._ledger.series(sorted(devices)))
+
+    def _warm_up(self, done: Mapping[int, int]) -> None:
+        """Feed the state with what was committed since the snapshot, or in the last seconds."""
+        since_ns = self._clock.now_ns() - REDELIVERY_NS
+        for partition, end in self.positions.items():
+            offset = min(done.get(partition, 0), self._log.offset_at(partition, since_ns), end)
+            offset = max(offset, self._log.extents()[partition].start)
+            while offset < end:
+                batch = self._log.read(partition, offset, min(8_000, end - offset))
+                if batch is None:
+                    break
+                batch = batch.upto(end)
+                self._route([batch])
+                self._middle.warm_up([batch], sequenced_from={partition: done.get(partition, 0)})
+                offset = batch.next_offset

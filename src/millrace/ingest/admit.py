@@ -1,0 +1,156 @@
+"""Admission: which partition a message belongs to, and under which name it is counted.
+
+Pure, and per topic only once: the topic says whose message it is (D-11), whether the device exists
+or not. What no family takes is logged all the same, so that its bytes are kept.
+Source: D-11, D-51, F2-120, MON-030, MON-101.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import NamedTuple, overload
+
+from millrace.errors import RejectError
+from millrace.model.codec import Codec
+from millrace.model.message import HTTP, REDRIVE, RawBatch
+from millrace.model.partition import partition_of
+
+MAX_TOPICS = 400_000
+
+Place = tuple[int, str, str]
+
+
+class Label(NamedTuple):
+    """Labels of the counters of received messages."""
+
+    family: str
+    category: str
+    transport: str
+
+
+class Placed(Sequence[tuple[int, int]]):
+    """(partition, offset) of each message of an intake, worked out only when somebody asks."""
+
+    def __init__(self, batches: Sequence[RawBatch], partitions: Sequence[int]) -> None:
+        self._first = {batch.partition: batch.first_offset for batch in batches}
+        self._partitions = partitions
+        self._offsets: list[tuple[int, int]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._partitions)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, int]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[tuple[int, int]]: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[int, int] | Sequence[tuple[int, int]]:
+        if self._offsets is None:
+            counters = {partition: count(first) for partition, first in self._first.items()}
+            self._offsets = [(p, next(counters[p])) for p in self._partitions]
+        return self._offsets[index]
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """One intake by partition, and what it adds to the counters."""
+
+    batches: list[RawBatch]
+    partitions: list[int]
+    received: Counter[Label]
+    bytes_by_family: Counter[str]
+
+    def placed(self) -> Placed:
+        """Return where the messages are, after the append."""
+        return Placed(self.batches, self.partitions)
+
+
+class Admission:
+    """Splits what was received into one batch per partition, and counts it."""
+
+    def __init__(self, codecs: Sequence[Codec], partitions: int) -> None:
+        self._codecs = codecs
+        self._partitions = partitions
+        self._topics: dict[str, Place] = {}
+
+    def admit(self, messages: RawBatch) -> Admitted:
+        """Return a batch per partition; messages of one partition keep their order."""
+        places = self._places(messages.topics)
+        partitions = [place[0] for place in places]
+        batches = {p: RawBatch(p) for p in dict.fromkeys(partitions)}
+        appenders = {p: _appender(batch) for p, batch in batches.items()}
+        columns = zip(
+            partitions, messages.topics, messages.payloads, messages.received_at_ns,
+            messages.flags, messages.client_ids, messages.packet_ids, strict=True,
+        )  # fmt: skip
+        for partition, topic, payload, at, flags, client_id, packet_id in columns:
+            topics, payloads, times, flag_column, clients, packets = appenders[partition]
+            topics(topic)
+            payloads(payload)
+            times(at)
+            flag_column(flags)
+            clients(client_id)
+            packets(packet_id)
+        for i, extra in messages.extras.items():
+            batches[partitions[i]].extras[partitions[:i].count(partitions[i])] = extra
+        return Admitted(list(batches.values()), partitions, *_counted(places, messages))
+
+    def label(self, topic: str) -> tuple[str, str]:
+        """Return the family and category that a topic is counted under."""
+        return self._places([topic])[0][1:]
+
+    def _places(self, topics: Sequence[str]) -> list[Place]:
+        try:
+            return [self._topics[topic] for topic in topics]
+        except KeyError:
+            return [self._topics.get(topic) or self._learn(topic) for topic in topics]
+
+    def _learn(self, topic: str) -> Place:
+        if len(self._topics) >= MAX_TOPICS:
+            self._topics.clear()
+        place = self._topics[topic] = self._place(topic)
+        return place
+
+    def _place(self, topic: str) -> Place:
+        for codec in self._codecs:
+            try:
+                address = codec.address(topic)
+            except RejectError:
+                return partition_of("unknown", self._partitions), codec.family, "other"
+            if address is not None:
+                partition = partition_of(address.device_id, self._partitions)
+                return partition, address.family, address.category
+        return partition_of("unknown", self._partitions), "generic", "other"
+
+
+def _appender(batch: RawBatch) -> tuple[Callable[..., None], ...]:
+    return (
+        batch.topics.append,
+        batch.payloads.append,
+        batch.received_at_ns.append,
+        batch.flags.append,
+        batch.client_ids.append,
+        batch.packet_ids.append,
+    )
+
+
+def _counted(places: list[Place], messages: RawBatch) -> tuple[Counter[Label], Counter[str]]:
+    received: Counter[Label] = Counter()
+    for (place, flags), number in Counter(zip(places, messages.flags, strict=True)).items():
+        received[Label(place[1], place[2], _transport(flags))] += number
+    sizes: Counter[str] = Counter()
+    families = {label.family for label in received}
+    if len(families) == 1:
+        sizes[families.pop()] = sum(map(len, messages.payloads))
+    else:
+        for place, payload in zip(places, messages.payloads, strict=True):
+            sizes[place[1]] += len(payload)
+    return received, sizes
+
+
+def _transport(flags: int) -> str:
+    if flags & REDRIVE:
+        return "redrive"
+    return "http" if flags & HTTP else "mqtt"

@@ -1,0 +1,180 @@
+"""The pure middle: decode, analyze and record as one function over batches, with its state.
+
+Nothing here reads a clock or talks to anything. Whoever drives it looks up the devices it asks
+for, commits the effects it returns, and tells it what the commit gave; the same log gives the same
+effects, however it was cut into batches.
+Source: architecture.md 2, D-21, D-25, D-26.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from millrace.decode.redelivery import RedeliveryMemory
+from millrace.decode.router import Key, Router
+from millrace.decode.sequence import SequenceTracker
+from millrace.decode.step import decode
+from millrace.decode.verdicts import Verdicts, apply, judge
+from millrace.model.device import DeviceProfile
+from millrace.model.message import RawBatch
+from millrace.model.series import SeriesBook, SeriesKey
+from millrace.model.work import (
+    Committed,
+    DeviceTouch,
+    Effects,
+    LatestPage,
+    LatestPages,
+    SequenceRow,
+    Snapshot,
+    gather,
+)
+from millrace.record.latest import LatestTable
+from millrace.record.step import name, record
+
+PROJECTION_NS = 2_000_000_000
+LATEST_NS = 10_000_000_000
+SNAPSHOT_NS = 60_000_000_000
+SNAPSHOT_MESSAGES = 500_000
+
+
+@dataclass(slots=True)
+class Extras:
+    """Projections that ride on one commit; kept until that commit has succeeded."""
+
+    touches: dict[str, DeviceTouch] = field(default_factory=dict)
+    latest: LatestPages | None = None
+    snapshot: Snapshot | None = None
+
+    def attach(self, effects: Effects) -> None:
+        """Put the projections into effects."""
+        effects.touches = self.touches
+        effects.latest = self.latest
+        effects.snapshot = self.snapshot
+
+
+class Middle:
+    """One stream's decoding state: routes, series, sequence windows, latest values."""
+
+    def __init__(
+        self,
+        router: Router,
+        book: SeriesBook,
+        tracker: SequenceTracker,
+        redelivery: RedeliveryMemory,
+    ) -> None:
+        self._router = router
+        self._book = book
+        self._tracker = tracker
+        self._redelivery = redelivery
+        self._latest = LatestTable()
+        self._touches: dict[str, DeviceTouch] = {}
+        self._verdicts: Verdicts | None = None
+        self._extras: Extras | None = None
+        self._positions: dict[int, int] = {}
+        self._slots: list[int] = []
+        self._last_commit = 0
+        self._messages_since_snapshot = 0
+        self._projected_at = self._latest_at = self._snapshot_at = 0
+
+    def missing(self, batches: Sequence[RawBatch]) -> dict[Key, list[str]]:
+        """Return the topics that need a registry look-up first, by the key of their device."""
+        routes = self._router.routes
+        new = {topic for batch in batches for topic in batch.topics if topic not in routes}
+        return self._router.missing(new) if new else {}
+
+    def learn(
+        self,
+        wanted: Mapping[Key, list[str]],
+        profiles: Mapping[Key, DeviceProfile],
+        series: Iterable[tuple[SeriesKey, int]],
+    ) -> None:
+        """Compile routes for what was `missing`, with the series that the devices already have."""
+        self._book.learn_series(series)
+        self._router.learn(wanted, profiles)
+
+    def forget(self, device_ids: Iterable[str] | None) -> None:
+        """Drop the routes of devices whose registry rows changed; None means all."""
+        self._router.forget(device_ids)
+
+    def process(
+        self,
+        batches: list[RawBatch],
+        *,
+        registry_version: int,
+        now_ns: int,
+        reader: str,
+        stream: str,
+    ) -> Effects:
+        """Return the effects of batches whose topics are all routed.
+
+        Until `accept`, it may only be called again with the same batches (the registry moved, or
+        the ledger was away): they are decoded again, but not judged again.
+        """
+        work = decode(gather(batches, registry_version), self._router)
+        if self._verdicts is None:
+            self._verdicts = judge(work, self._tracker, self._redelivery)
+        apply(work, self._verdicts)
+        effects = record(work, self._book, reader=reader, stream=stream, now_ns=now_ns)
+        has_new = effects.new_series or effects.new_attributes
+        self._slots = list({*work.decoded.slots}) if has_new else []
+        if self._extras is None:
+            self._extras = self._due(effects, now_ns)
+        self._extras.attach(effects)
+        return effects
+
+    def accept(self, effects: Effects, committed: Committed) -> None:
+        """Take in what the ledger answered to these effects."""
+        name(effects, committed, self._book, self._slots)
+        self._latest.update(effects.readings)
+        self._last_commit = committed.commit_id
+        self._verdicts = self._extras = None
+        self._router.forget([row.device_id for row in effects.discovered])
+        for advance in effects.advances:
+            self._positions[advance.partition] = advance.next_offset
+            self._messages_since_snapshot += advance.next_offset - advance.expected
+
+    def restore(
+        self,
+        positions: Mapping[int, int],
+        sequence: Sequence[SequenceRow],
+        latest: tuple[int, Sequence[LatestPage]],
+    ) -> None:
+        """Start from stored state; `positions` are where the next messages come from."""
+        self._positions = dict(positions)
+        self._tracker.restore(sequence)
+        self._last_commit = latest[0]
+        self._latest.load(latest[1])
+
+    def warm_up(self, batches: list[RawBatch], *, sequenced_from: Mapping[int, int]) -> None:
+        """Bring the state up to date with messages that are committed already.
+
+        Messages before `sequenced_from` of their partition only refresh the redelivery memory.
+        """
+        work = decode(gather(batches, 0), self._router)
+        old = {
+            message
+            for batch, base in zip(work.batches, work.bases, strict=True)
+            for message in range(
+                base, base + min(len(batch), sequenced_from[batch.partition] - batch.first_offset)
+            )
+        }
+        work.decoded.facts = [fact for fact in work.decoded.facts if fact.message not in old]
+        judge(work, self._tracker, self._redelivery)
+
+    def _due(self, effects: Effects, now_ns: int) -> Extras:
+        """Return what is written less often than every commit, as far as it is due (D-21)."""
+        extras = Extras()
+        self._touches.update(effects.touches)
+        if now_ns - self._projected_at >= PROJECTION_NS:
+            extras.touches, self._touches = self._touches, {}
+            self._projected_at = now_ns
+        if now_ns - self._latest_at >= LATEST_NS:
+            extras.latest = LatestPages(self._last_commit, self._latest.dirty_pages())
+            self._latest_at = now_ns
+        if (
+            now_ns - self._snapshot_at >= SNAPSHOT_NS
+            or self._messages_since_snapshot >= SNAPSHOT_MESSAGES
+        ):
+            moved = {a.partition: a.next_offset for a in effects.advances}
+            extras.snapshot = Snapshot({**self._positions, **moved}, self._tracker.dirty())
+            self._snapshot_at, self._messages_since_snapshot = now_ns, 0
+        return extras

@@ -1,0 +1,242 @@
+"""Every setting of Millrace: one frozen tree, read once at the door.
+
+Order, the later wins: defaults, `millrace.toml`, environment `MILLRACE_SECTION__KEY`, flags. A key
+that nobody knows is an error, and all errors are reported together. With no configuration at all
+everything is embedded under `./data`.
+Source: architecture.md 3, D-55, D-57, the settings tables of the specs.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from millrace.errors import UsageError
+
+CONFIG_FILE = "millrace.toml"
+
+
+class Section(BaseModel):
+    """One table of the configuration file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BrokerSettings(Section):
+    """Where devices are met: `endpoint://host:port` is our own, `mqtt(s)://` somebody else's."""
+
+    url: str | list[str] = "endpoint://127.0.0.1:1883"
+    websocket: str = "127.0.0.1:9001"
+    tls: str = ""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    username: str = ""
+    password_file: Path | None = None
+    client_id: str = "millrace-ingest"
+    share_group: str = ""
+    max_connections: int = Field(default=20_000, ge=1)
+    max_packet_bytes: int = Field(default=4_194_304, ge=1024)
+    max_pending_bytes: int = Field(default=67_108_864, ge=65_536)
+    linger_s: float = Field(default=0.002, ge=0, le=0.1)
+
+
+class LogSettings(Section):
+    """The durable log."""
+
+    url: str = ""
+    partitions: int = Field(default=4, ge=1, le=64)
+    retention_s: int = Field(default=604_800, ge=60)
+    retention_bytes: int = Field(default=20_000_000_000, ge=1_000_000)
+
+
+class StoreSettings(Section):
+    """Fleet and ledger with hot readings."""
+
+    url: str = ""
+
+
+class SeriesSettings(Section):
+    """Sealed history."""
+
+    url: str = ""
+    max_per_device: int = Field(default=1000, ge=1)
+    retention_s: int | None = Field(default=None, ge=86_400)
+    seal_readings: int = Field(default=2_000_000, ge=1000)
+    seal_after_s: int = Field(default=300, ge=1)
+
+
+class LiveSettings(Section):
+    """Latest values and fan-out."""
+
+    url: str = "memory://"
+
+
+class ArchiveSettings(Section):
+    """Raw messages, kept as objects."""
+
+    url: str = ""
+    layout: Literal["device", "message", "lake"] = "device"
+    roll_bytes: int = Field(default=8_388_608, ge=1024)
+    roll_s: int = Field(default=3600, ge=1)
+    retention_s: int | None = Field(default=None, ge=86_400)
+
+
+class ApiSettings(Section):
+    """The HTTP service. `open` needs no credentials and is refused beyond loopback."""
+
+    listen: str = "127.0.0.1:8080"
+    auth: Literal["open"] = "open"
+    cors_origins: list[str] = []
+
+
+class MonitorSettings(Section):
+    """Health and metrics of the other roles: `base_port` plus the place of the role (D-57)."""
+
+    host: str = "127.0.0.1"
+    base_port: int = Field(default=8100, ge=0, le=65_000)
+
+
+class LoggingSettings(Section):
+    """What is said on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class RegistrySettings(Section):
+    """Who may get a registry row without a person (REG-104)."""
+
+    registration: Literal["auto", "required"] = "auto"
+    max_auto_devices: int = Field(default=10_000, ge=0)
+
+
+class F2Settings(Section):
+    """F2 controllers."""
+
+    max_payload_bytes: int = Field(default=262_144, ge=1)
+    time_zone: str = "UTC"
+    subscriptions: list[str] = [
+        "stat/+/+/+/+",
+        "tele/+/+/+/+",
+        "cmnd/+/+/+/+",
+        "cmnd/+/+/+/+/+",
+    ]
+
+
+class MeterSettings(Section):
+    """Rail meters."""
+
+    max_payload_bytes: int = Field(default=2_097_152, ge=1)
+    soft_measurements: int = Field(default=200, ge=1)
+    max_measurements: int = Field(default=10_000, ge=1)
+    max_future_s: int = Field(default=600, ge=0)
+    max_gap_seqs: int = Field(default=65_536, ge=1)
+    previous_epoch_s: int = Field(default=600, ge=0)
+    redelivery_s: int = Field(default=10, ge=0)
+
+
+class GenericReading(Section):
+    """One value of a message of an unknown family."""
+
+    path: str
+    metric: str | None = None
+    unit: str | None = None
+    scale: float = 1.0
+    channel: str | None = None
+
+
+class GenericSettings(Section):
+    """How one topic pattern of an unknown family is read."""
+
+    topic: str
+    time: str | None = None
+    readings: str | list[GenericReading] | None = None
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MILLRACE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        toml_file=CONFIG_FILE,
+    )
+
+    data: Path = Path("data")
+    broker: BrokerSettings = BrokerSettings()
+    log: LogSettings = LogSettings()
+    store: StoreSettings = StoreSettings()
+    series: SeriesSettings = SeriesSettings()
+    live: LiveSettings = LiveSettings()
+    archive: ArchiveSettings = ArchiveSettings()
+    api: ApiSettings = ApiSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    logging: LoggingSettings = LoggingSettings()
+    registry: RegistrySettings = RegistrySettings()
+    f2: F2Settings = F2Settings()
+    meter: MeterSettings = MeterSettings()
+    generic: list[GenericSettings] = []
+
+    @field_validator("data")
+    @classmethod
+    def _named(cls, value: Path) -> Path:
+        if not str(value).strip():
+            raise ValueError("must name a folder")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags win over the environment, the environment over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def urls(self) -> dict[str, str | list[str]]:
+        """Return the six URLs, with embedded defaults under the data folder filled in."""
+        return {
+            "broker": self.broker.url,
+            "log": self.log.url or f"sqlite:///{self.data}/log",
+            "store": self.store.url or f"sqlite:///{self.data}/millrace.db",
+            "series": self.series.url or f"delta:///{self.data}/series",
+            "live": self.live.url,
+            "archive": self.archive.url or f"file:///{self.data}/archive",
+        }
+
+
+def load(flags: dict[str, Any] | None = None) -> Settings:
+    """Return the effective settings.
+
+    Raises:
+        UsageError: One or more settings are wrong; the message lists every one.
+    """
+    try:
+        return Settings(**(flags or {}))
+    except ValidationError as error:
+        faults = [_sentence(fault["loc"], fault["msg"]) for fault in error.errors()]
+        raise UsageError("\n".join(faults), "correct the settings named above") from error
+    except (ValueError, OSError) as error:
+        raise UsageError(
+            f"{CONFIG_FILE} cannot be read: {error}", "correct the file, or remove it"
+        ) from error
+
+
+def _sentence(path: tuple[int | str, ...], message: str) -> str:
+    name = ".".join(map(str, path))
+    text = message.removeprefix("Value error, ")
+    if text == "Extra inputs are not permitted":
+        text = "is not a setting"
+    return f"{name}: {text[0].lower()}{text[1:]}"
