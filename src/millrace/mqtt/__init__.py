@@ -7,6 +7,7 @@
     encoder      packets -> bytes
     packets      all of the above under one name
     topics       names, filters, and the tree that finds the subscribers of a topic
+    options      what a client asks for
     session      the client's side of a session, without its socket
 
 Source: OASIS MQTT 3.1.1 and MQTT 5.0.
