@@ -6,6 +6,7 @@ everything is embedded under `./data`.
 Source: architecture.md 3, D-55, D-57, the settings tables of the specs.
 """
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -223,15 +224,30 @@ def load(flags: dict[str, Any] | None = None) -> Settings:
     Raises:
         UsageError: One or more settings are wrong; the message lists every one.
     """
+    faults = _unknown_variables()
     try:
-        return Settings(**(flags or {}))
+        settings = Settings(**(flags or {}))
     except ValidationError as error:
-        faults = [_sentence(fault["loc"], fault["msg"]) for fault in error.errors()]
+        faults += [_sentence(fault["loc"], fault["msg"]) for fault in error.errors()]
         raise UsageError("\n".join(faults), "correct the settings named above") from error
     except (ValueError, OSError) as error:
         raise UsageError(
             f"{CONFIG_FILE} cannot be read: {error}", "correct the file, or remove it"
         ) from error
+    if faults:
+        raise UsageError("\n".join(faults), "correct the settings named above")
+    return settings
+
+
+def _unknown_variables() -> list[str]:
+    """Return a fault for each variable with our prefix whose section does not exist."""
+    prefix = "MILLRACE_"
+    return [
+        f"{name}: is not a setting"
+        for name in sorted(os.environ)
+        if name.startswith(prefix)
+        and name.removeprefix(prefix).split("__")[0].lower() not in Settings.model_fields
+    ]
 
 
 def _sentence(path: tuple[int | str, ...], message: str) -> str:

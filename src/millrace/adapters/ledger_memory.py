@@ -1,0 +1,139 @@
+"""The ledger in memory: the same promises for as long as the process lives.
+
+For tests and previews. Nothing is copied in before everything has been checked, so a refused
+commit leaves no trace here either.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from millrace.errors import FencedError, StaleError
+from millrace.flow.hot_frame import seal_hot
+from millrace.model.series import SeriesKey
+from millrace.model.work import (
+    Committed,
+    DeviceTouch,
+    Effects,
+    EventRow,
+    LatestPage,
+    LetterRow,
+    SequenceRow,
+    Tally,
+)
+from millrace.ports.ledger import Claim, HotBatch
+
+Place = tuple[str, str, int]
+
+
+class LedgerBooks:
+    """What several holders of one memory ledger share, as they would share a database."""
+
+    def __init__(self) -> None:
+        self.registry_version = 1
+        self.positions: dict[Place, int] = {}
+        self.epochs: dict[Place, int] = {}
+        self.series: dict[SeriesKey, int] = {}
+        self.attributes: dict[str, int] = {}
+        self.hot: list[HotBatch] = []
+        self.commits = 0
+        self.events: list[EventRow] = []
+        self.letters: dict[tuple[str, int, int, str, str], LetterRow] = {}
+        self.counts: Counter[Tally] = Counter()
+        self.devices: dict[str, DeviceTouch] = {}
+        self.snapshots: dict[str, dict[int, int]] = {}
+        self.sequences: dict[str, SequenceRow] = {}
+        self.latest: tuple[int, dict[int, LatestPage]] = (0, {})
+
+
+class MemoryLedger:
+    """See `ports.ledger.Ledger` and `ports.ledger.HotReadings`."""
+
+    def __init__(self, books: LedgerBooks | None = None) -> None:
+        self.books = books or LedgerBooks()
+        self._epochs: dict[Place, int] = {}
+
+    def claim(self, reader: str, stream: str, partitions: Sequence[int]) -> Claim:
+        held = {}
+        for partition in partitions:
+            place = (reader, stream, partition)
+            epoch = self.books.epochs.get(place, 0) + 1
+            self.books.epochs[place] = self._epochs[place] = epoch
+            held[partition] = self.books.positions.setdefault(place, 0)
+        return Claim(held)
+
+    def commit(self, effects: Effects) -> Committed:
+        self._check(effects)
+        books = self.books
+        for move in effects.advances:
+            books.positions[effects.reader, effects.stream, move.partition] = move.next_offset
+        series_ids = [
+            books.series.setdefault(new.key, len(books.series) + 1) for new in effects.new_series
+        ]
+        attr_ids = [
+            books.attributes.setdefault(body, len(books.attributes) + 1)
+            for body in effects.new_attributes
+        ]
+        readings = effects.readings.named(series_ids, attr_ids)
+        if len(readings):
+            books.commits += 1
+            frame = seal_hot(readings)
+            books.hot.append(HotBatch(books.commits, effects.now_ns, len(readings), frame))
+        self._store(effects)
+        return Committed(books.commits, books.registry_version, series_ids, attr_ids)
+
+    def series(self, device_ids: Sequence[str]) -> list[tuple[SeriesKey, int]]:
+        wanted = set(device_ids)
+        return [row for row in self.books.series.items() if row[0].device_id in wanted]
+
+    def attributes(self, bodies: Sequence[str]) -> list[tuple[str, int]]:
+        known = self.books.attributes
+        return [(body, known[body]) for body in bodies if body in known]
+
+    def snapshot(self, reader: str) -> tuple[dict[int, int], list[SequenceRow]]:
+        return dict(self.books.snapshots.get(reader, {})), list(self.books.sequences.values())
+
+    def latest_pages(self) -> tuple[int, list[LatestPage]]:
+        """Return the stored pages of latest values, and the hot batch they are complete to."""
+        through_id, pages = self.books.latest
+        return through_id, list(pages.values())
+
+    def hot(self, after_id: int, limit: int = 1000) -> list[HotBatch]:
+        return [batch for batch in self.books.hot if batch.id > after_id][:limit]
+
+    def forget_hot(self, up_to_id: int) -> int:
+        before = len(self.books.hot)
+        last = min(up_to_id, self.books.latest[0])
+        self.books.hot = [batch for batch in self.books.hot if batch.id > last]
+        return before - len(self.books.hot)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _check(self, effects: Effects) -> None:
+        for move in effects.advances:
+            place = (effects.reader, effects.stream, move.partition)
+            is_mine = self._epochs.get(place) == self.books.epochs.get(place)
+            if not is_mine or self.books.positions.get(place) != move.expected:
+                raise FencedError(f"partition {move.partition} belongs to somebody else")
+        if self.books.registry_version != effects.registry_version:
+            raise StaleError("the registry moved")
+
+    def _store(self, effects: Effects) -> None:
+        books = self.books
+        books.events += effects.events
+        for row in effects.letters:
+            key = (effects.stream, row.partition, row.offset, row.letter.element, row.letter.reason)
+            books.letters.setdefault(key, row)
+        books.counts.update(effects.counts)
+        for found in effects.discovered:
+            books.devices.setdefault(found.device_id, DeviceTouch())
+        books.registry_version += bool(effects.discovered)
+        for device_id, touch in effects.touches.items():
+            if device_id in books.devices:
+                books.devices[device_id] = touch
+        if effects.latest is not None:
+            pages = {page.page: page for page in effects.latest.pages}
+            books.latest = (effects.latest.through_id, {**books.latest[1], **pages})
+        if effects.snapshot is not None:
+            books.snapshots[effects.reader] = dict(effects.snapshot.positions)
+            books.sequences.update({row.device_id: row for row in effects.snapshot.sequence})

@@ -1,0 +1,149 @@
+"""`millrace up`: every role on this machine, supervised, with a summary of what goes on."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from millrace import app, wiring
+from millrace.cli.options import Data, Http, Mqtt, settings_from
+from millrace.cli.run import end_on_signals, run_roles, start
+from millrace.errors import RetryError
+from millrace.flow.balance import Balance
+from millrace.flow.supervise import Child, Supervisor
+from millrace.observe import set_up_logging
+from millrace.settings import Settings
+
+# Edge, core and serve: cut where the log and the ledger are, so that no CPU-bound thread shares a
+# process with a socket that somebody waits for (D-01).
+PROCESSES = {"edge": ["ingest"], "core": ["process", "tend"], "serve": ["serve"]}
+
+SUMMARY_EVERY_S = 1.0
+PLAIN_SUMMARY_EVERY_S = 10.0
+
+
+def up(
+    data: Data = None,
+    http: Http = None,
+    mqtt: Mqtt = None,
+    *,
+    demo: Annotated[bool, typer.Option("--demo", help="Add simulated devices.")] = False,
+    single: Annotated[bool, typer.Option("--single", help="All roles in one process.")] = False,
+) -> None:
+    """Run everything on this machine: MQTT endpoint, pipeline, store, API and page."""
+    settings = settings_from(data, http, mqtt)
+    set_up_logging(settings.logging.level, settings.logging.format, service="up")
+    wiring.prepare(settings, demo=demo)
+    if single:
+        roles = [role for part in PROCESSES.values() for role in part]
+        start(run_roles(settings, roles, child=False))
+    else:
+        start(_supervised(settings, demo=demo))
+
+
+async def _supervised(settings: Settings, *, demo: bool) -> None:
+    os.environ.update(_environment(settings))
+    children = [
+        Child(name, [sys.executable, "-m", "millrace", "run", *roles, "--child"])
+        for name, roles in PROCESSES.items()
+    ]
+    if demo:
+        children.append(Child("demo", [sys.executable, "-m", "millrace", "simulate", "demo"]))
+    screen = Screen(settings, children)
+    supervisor = Supervisor(children, changed=screen.changed)
+    life = app.Life(lambda *_: None)
+    end_on_signals(life)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(_until_ended(supervisor, life))
+        showing = group.create_task(screen.show())
+        group.create_task(_end(life, supervisor))
+        await running
+        showing.cancel()
+
+
+async def _until_ended(supervisor: Supervisor, life: app.Life) -> None:
+    try:
+        await supervisor.run()
+    finally:
+        life.end()
+
+
+async def _end(life: app.Life, supervisor: Supervisor) -> None:
+    await life.over.wait()
+    supervisor.stop()
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Return the flags as variables, so that every child reads the same settings."""
+    url = settings.broker.url
+    return {
+        "MILLRACE_DATA": str(settings.data),
+        "MILLRACE_API__LISTEN": settings.api.listen,
+        "MILLRACE_BROKER__WEBSOCKET": settings.broker.websocket,
+        **({"MILLRACE_BROKER__URL": url} if isinstance(url, str) else {}),
+    }
+
+
+class Screen:
+    """What a person sees while everything runs: where things listen, and how they go."""
+
+    def __init__(self, settings: Settings, children: list[Child]) -> None:
+        self._settings = settings
+        self._children = children
+        self._console = Console(stderr=True)
+        self._shown = False
+        self._before = Balance()
+        self._read: Callable[[], Balance] | None = None
+
+    def changed(self, child: Child) -> None:
+        """Print the addresses once everything is ready; say when a child is back."""
+        if child.name == "demo":
+            return
+        if self._shown:
+            self._console.print(f"{child.name} is back (restart {child.restarts})")
+        elif all(c.ready.is_set() for c in self._children if c.name != "demo"):
+            self._shown = True
+            self._console.print(self._addresses())
+
+    async def show(self) -> None:
+        """Print the summary until cancelled."""
+        with wiring.books(self._settings) as self._read:
+            if self._console.is_terminal:
+                with Live(console=self._console, auto_refresh=False) as live:
+                    while True:
+                        await asyncio.sleep(SUMMARY_EVERY_S)
+                        live.update(self._summary(SUMMARY_EVERY_S), refresh=True)
+            while True:
+                await asyncio.sleep(PLAIN_SUMMARY_EVERY_S)
+                self._console.print(self._summary(PLAIN_SUMMARY_EVERY_S), highlight=False)
+
+    def _addresses(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        for child in self._children:
+            for name, address in child.said.get("listening", {}).items():
+                if address:
+                    table.add_row(f"[bold]{name}[/bold]", str(address), f"[dim]{child.name}[/dim]")
+        table.add_row("[bold]data[/bold]", str(self._settings.data.resolve()))
+        return table
+
+    def _summary(self, seconds: float) -> str:
+        if not self._shown or self._read is None:
+            return "starting"
+        with suppress(RetryError):
+            result, before = self._read(), self._before
+            self._before = result
+            rate = (result.received.total() - before.received.total()) / seconds
+            return (
+                f"{rate:,.0f} msg/s   received {result.received.total():,}"
+                f"   stored {result.stored.total():,}   duplicates {result.duplicate.total():,}"
+                f"   dead letters {result.open_letters:,}   lag {result.lag:,}"
+                f"   devices {result.devices:,}"
+            )
+        return "the books cannot be read at the moment"

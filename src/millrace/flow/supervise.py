@@ -1,0 +1,145 @@
+"""Keeping child processes alive: start, restart after a crash, stop together.
+
+A child says on standard output, as one JSON line, when it is ready; it ends when its standard
+input is closed, so it never outlives its parent. A child that has been ready and dies is started
+again; one that cannot even start is a reason to stop everything, with its exit code.
+Source: D-01, reliability.md F1, F51.
+"""
+
+import asyncio
+import json
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from millrace.errors import StopError
+from millrace.flow.backoff import Backoff
+
+_log = structlog.get_logger("millrace.supervise")
+
+DRAIN_S = 10.0
+
+
+class ChildError(StopError):
+    """A child process could not start; it has said why itself."""
+
+    def __init__(self, name: str, exit_code: int) -> None:
+        super().__init__(f"{name} could not start", "see its message above")
+        self.exit_code = exit_code
+
+
+@dataclass(slots=True)
+class Child:
+    """One process to keep alive. `said` is what it reported when it became ready."""
+
+    name: str
+    command: Sequence[str]
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    said: dict[str, Any] = field(default_factory=dict)
+    process: Process | None = None
+    restarts: int = 0
+
+
+class Supervisor:
+    """Runs children until told to stop. `changed` is called whenever one became ready."""
+
+    def __init__(
+        self, children: Sequence[Child], *, changed: Callable[[Child], None] | None = None
+    ) -> None:
+        self.children = children
+        self._changed = changed
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start the children in order, each after the one before is ready; return after `stop`.
+
+        Raises:
+            ChildError: A child ended before it was ready for the first time.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                for child in self.children:
+                    group.create_task(self._keep(child))
+                    await self._ready_or_stopping(child)
+        except* ChildError as errors:
+            raise errors.exceptions[0] from None
+
+    def stop(self) -> None:
+        """Ask every child to drain and end."""
+        self._stopping.set()
+        for child in self.children:
+            if child.process is not None and child.process.stdin is not None:
+                child.process.stdin.close()
+
+    async def _ready_or_stopping(self, child: Child) -> None:
+        waits = [asyncio.ensure_future(e.wait()) for e in (child.ready, self._stopping)]  # noqa: TID251 - both are awaited here
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def _keep(self, child: Child) -> None:
+        backoff = Backoff(first_s=0.1, most_s=5.0)
+        while not self._stopping.is_set():
+            code = await self._once(child)
+            if self._stopping.is_set():
+                return
+            if not child.ready.is_set():
+                self.stop()
+                raise ChildError(child.name, code if code > 0 else 1)
+            child.restarts += 1
+            _log.error("child_died", name=child.name, exit_code=code, restarts=child.restarts)
+            with suppress(TimeoutError):
+                delay = backoff.failed(StopError(f"{child.name} ended with {code}"))
+                await asyncio.wait_for(self._stopping.wait(), delay)
+
+    async def _once(self, child: Child) -> int:
+        process = await asyncio.create_subprocess_exec(*child.command, stdin=PIPE, stdout=PIPE)
+        child.process = process
+        try:
+            await self._listen(child, process)
+            if self._stopping.is_set():
+                return await self._drained(process)
+            return await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def _drained(self, process: Process) -> int:
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            return await asyncio.wait_for(process.wait(), DRAIN_S)
+        except TimeoutError:
+            process.kill()
+            return await process.wait()
+
+    async def _listen(self, child: Child, process: Process) -> None:
+        """Read what the child says until it closes its output, or everything stops."""
+        stdout = process.stdout
+        if stdout is None:
+            raise StopError(f"{child.name} has no output to listen to")
+        stopping = asyncio.ensure_future(self._stopping.wait())  # noqa: TID251 - awaited or cancelled here
+        try:
+            while True:
+                line = asyncio.ensure_future(stdout.readline())  # noqa: TID251 - awaited or cancelled here
+                await asyncio.wait({line, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if not line.done():
+                    line.cancel()
+                    return
+                if not line.result():
+                    return
+                self._heard(child, line.result())
+        finally:
+            stopping.cancel()
+
+    def _heard(self, child: Child, line: bytes) -> None:
+        with suppress(ValueError):
+            child.said = json.loads(line)
+            child.ready.set()
+            if self._changed is not None:
+                self._changed(child)

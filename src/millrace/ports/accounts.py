@@ -1,0 +1,31 @@
+"""What became of the messages, as it was committed with the positions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One consistent view of outcomes and positions.
+
+    `outcomes` maps (outcome, family, detail) to a number of messages; `positions` maps a partition
+    to the offset of the next message that has no outcome yet. `lettered` counts open dead letters.
+    """
+
+    outcomes: Mapping[tuple[str, str, str], int]
+    positions: Mapping[int, int]
+    open_letters: int = 0
+    devices: int = 0
+
+
+class Accounts(Protocol):
+    """Read access to the books. Thread-confined."""
+
+    def read(self, reader: str = "process") -> Account:
+        """Return the account of a reader, in one read transaction. Raises: RetryError."""
+        ...
+
+    def close(self) -> None:
+        """Release the connection."""
+        ...
