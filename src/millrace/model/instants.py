@@ -129,13 +129,12 @@ def _place(parts: re.Match[str], seconds: int, zone: ZoneInfo | None, prefix: st
         seconds -= _zone_offset(seconds, zone)
         memo = _zone_memos.setdefault(zone, {})
     base = seconds * SECOND_NS
-    if not MIN_NS <= base <= MAX_NS - SECOND_NS:
-        return None
-    if memo is not None:
+    if memo is not None and MIN_NS <= base <= MAX_NS - SECOND_NS:
         if len(memo) >= _MEMO_ENTRIES:
             memo.clear()
         memo[prefix] = base
-    return base + int(fraction.ljust(9, "0")) if fraction else base
+    instant = base + int(fraction.ljust(9, "0")) if fraction else base
+    return instant if MIN_NS <= instant <= MAX_NS else None
 
 
 def _named_offset(sign: str, hours: int, minutes: int) -> int | None:

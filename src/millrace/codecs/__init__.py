@@ -1,0 +1,1 @@
+"""One package or file per device family; a family is added with one line in `built_in`."""
