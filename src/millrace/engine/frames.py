@@ -116,8 +116,10 @@ def unseal(frame: bytes) -> tuple[Place, Columns]:
     where, codec, plain_size = _verified(frame)
     try:
         body = frame[_BODY_AT:]
-        if codec == LZ4:
+        if codec == LZ4 and plain_size <= MAX_BODY_BYTES:
             body = lz4.block.decompress(body, uncompressed_size=plain_size)
+        if len(body) != plain_size:
+            raise ValueError("the body is not as long as it should be")  # noqa: TRY301
         return where, _unpack(body, where.messages)
     except (ValueError, IndexError, struct.error, lz4.block.LZ4BlockError) as error:
         raise CorruptFrameError(f"the frame does not hold what its header says: {error}") from error

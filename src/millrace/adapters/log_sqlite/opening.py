@@ -9,6 +9,7 @@ from millrace.adapters.log_sqlite.faults import translate
 from millrace.errors import RetryError, StopError, UsageError
 
 _PAGE_SIZE_BYTES = 8192
+_BLANK_PAGES = 2
 
 
 def open_writer(folder: Path, partitions: int, stream: str) -> apsw.Connection:
@@ -24,7 +25,7 @@ def open_writer(folder: Path, partitions: int, stream: str) -> apsw.Connection:
     connection = connect(path, apsw.SQLITE_OPEN_READWRITE)
     try:
         with connection:
-            if not connection.table_exists(None, "meta"):
+            if _is_blank(connection):
                 _create(connection, partitions, stream)
         _check(connection, partitions, stream)
     except apsw.Error as error:
@@ -48,15 +49,15 @@ def open_reader(folder: Path) -> tuple[apsw.Connection, int]:
         raise RetryError(f"there is no log in {folder} yet")
     connection = connect(path, apsw.SQLITE_OPEN_READONLY)
     try:
-        is_made = connection.table_exists(None, "meta")
-        partitions = int(_meta(connection)["partitions"]) if is_made else 0
+        is_blank = _is_blank(connection)
+        partitions = 0 if is_blank else int(_meta(connection)["partitions"])
     except apsw.Error as error:
         connection.close()
         raise translate(error, None, "opening it") from error
     except StopError:
         connection.close()
         raise
-    if not is_made:
+    if is_blank:
         connection.close()
         raise RetryError(f"there is no log in {folder} yet")
     return connection, partitions
@@ -101,7 +102,15 @@ def _check(connection: apsw.Connection, partitions: int, stream: str) -> None:
         )
 
 
+def _is_blank(connection: apsw.Connection) -> bool:
+    """Return whether nothing was ever stored; a damaged file does not count as blank."""
+    tables_found = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return tables_found == (0,) and int(connection.pragma("page_count")) <= _BLANK_PAGES
+
+
 def _meta(connection: apsw.Connection) -> dict[str, str]:
+    if not connection.table_exists(None, "meta"):
+        raise apsw.CorruptError("table meta is missing")
     rows = connection.execute("SELECT key, value FROM meta").fetchall()
     meta = {str(name): str(value) for name, value in rows}
     if meta.get("format") != tables.FORMAT or not meta.keys() >= {"partitions", "stream"}:

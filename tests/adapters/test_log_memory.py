@@ -1,0 +1,13 @@
+from tests.contracts.log import PARTITIONS, LogContract
+
+from millrace.adapters.log_memory import MemoryLog
+from millrace.ports.log import Log, LogReader
+
+
+class TestMemoryLog(LogContract):
+    def make_log(self) -> Log:
+        return MemoryLog(partitions=PARTITIONS)
+
+    def make_reader(self, log: Log) -> LogReader:
+        assert isinstance(log, MemoryLog)
+        return log
