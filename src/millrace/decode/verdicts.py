@@ -6,6 +6,7 @@ Source: MTR-050 to MTR-059, D-16, D-25, D-26.
 """
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from millrace.decode.redelivery import RedeliveryMemory
 from millrace.decode.sequence import SequenceTracker
@@ -52,7 +53,10 @@ def apply(work: Work, verdicts: Verdicts) -> Work:
             flags | verdicts.flags.get(message, 0)
             for flags, message in zip(out.run_flags, out.run_messages, strict=True)
         ]
-    work.decoded.events += verdicts.events
+    if verdicts.events:
+        # The sort is stable: of one message, what the sequence says comes first.
+        events = [*verdicts.events, *work.decoded.events]
+        work.decoded.events = sorted(events, key=attrgetter("message"))
     return work
 
 

@@ -1,0 +1,1 @@
+"""Measurements of Millrace; `python -m bench [CASE…]`. Each case checks its result, then speaks."""
