@@ -29,11 +29,13 @@ class Straight(NamedTuple):
     """All values of a template in one step: raw numbers and what each is divided by.
 
     Shape: `divisors` and `points` have one entry per value; `end` is the least size of a frame.
+    `is_whole` is true when all raw numbers are integers, so that no value can be infinite.
     """
 
     unpack: Unpack
     divisors: tuple[int, ...]
     end: int
+    is_whole: bool
     points: list[NamedPoint]
 
 
@@ -73,7 +75,9 @@ class FrameFields:
         if unpack is None:
             return None
         divisors = tuple(10**reader.point.decimals for reader in readers)
-        return Straight(unpack, divisors, max(r.end for r in readers), points)
+        end = max(reader.end for reader in readers)
+        is_whole = not any(reader.is_float for reader in readers)
+        return Straight(unpack, divisors, end, is_whole, points)
 
     def _add_frame(self, data: object, findings: Findings) -> None:
         try:

@@ -9,6 +9,7 @@ Source: F2-008, F2-020 to F2-027, F2-034, F2-040 to F2-042.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
+from operator import truediv
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -46,6 +47,9 @@ class StatusMessage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     timestamp: Stamp = UNSET
     seq: Counter = UNSET
 
+
+_TRUTH = {True: 1.0, False: 0.0}  # 1 and 0 are equal to them, and mean the same
+_CONDITIONAL = frozenset({BUTTON, BUTTON_ID, "seq"})
 
 _read_frame = msgspec.json.Decoder(FrameMessage).decode
 _read_status = msgspec.json.Decoder(StatusMessage).decode
@@ -208,6 +212,7 @@ class FramePlan(TelemetryPlan):
         self._unpack = straight.unpack
         self._divisors = straight.divisors
         self._end = straight.end
+        self._is_whole = straight.is_whole
         self._max_bytes = target.max_payload_bytes
         self._zone = target.zone
         self._flags = target.flags
@@ -215,20 +220,20 @@ class FramePlan(TelemetryPlan):
 
     def decode(self, payload: bytes, received_at_ns: int, flags: int, out: Decoded) -> None:
         """Write what the payload says into `out`; see `model.codec.Plan`."""
-        # a backslash may stand for a blank that bytes.fromhex skips and F2-090 does not know
-        if self._ready and len(payload) <= self._max_bytes and b"\\" not in payload:
+        if self._ready and len(payload) <= self._max_bytes:
             try:
                 message = _read_frame(payload)
-                frame = bytes.fromhex(message.data)
+                data = message.data
+                frame = bytes.fromhex(data)
             except (ValueError, RecursionError):
                 pass
             else:
-                if self._end <= len(frame) <= MAX_FRAME_BYTES:
-                    values = [
-                        raw / divisor
-                        for raw, divisor in zip(self._unpack(frame), self._divisors, strict=False)
-                    ]
-                    if isfinite(sum(values)):
+                size = len(frame)
+                blanks = len(data) - size - size
+                # fromhex also skips line breaks, which are no separators for F2-090
+                if self._end <= size <= MAX_FRAME_BYTES and blanks == data.count(" "):
+                    values = list(map(truediv, self._unpack(frame), self._divisors))
+                    if self._is_whole or isfinite(sum(values)):
                         time_ns = parse_instant(message.timestamp, self._zone)
                         if time_ns is None or not (
                             YEAR_2000_NS <= time_ns <= received_at_ns + DAY_NS
@@ -307,13 +312,12 @@ class MapPlan(TelemetryPlan):
         stamp = members.pop("timestamp", "")
         if type(stamp) is not str or not 0 < len(members) <= MAX_VALUES:
             return False
-        slots, values = [], []
-        for key, value in members.items():
-            slot = self._known.get(key)
-            if slot is None or (value is not True and value is not False):
-                return False
-            slots.append(slot)
-            values.append(1.0 if value else 0.0)
+        known = self._known
+        try:
+            slots = [known[key] for key in members]
+            values = [_TRUTH[value] for value in members.values()]
+        except (KeyError, TypeError):
+            return False
         time_ns = parse_instant(stamp, self.target.zone)
         if time_ns is None or not YEAR_2000_NS <= time_ns <= received_at_ns + DAY_NS:
             out.readings(slots, received_at_ns, values, self.target.flags | CLOCK)
@@ -324,7 +328,7 @@ class MapPlan(TelemetryPlan):
     def _learn(self, found: list[Found]) -> None:
         for value in found:
             slot = self._cache.get((self._metric, value.channel, self._unit, None))
-            # a renamed key depends on its neighbours, and is left to the general plan
-            is_plain = value.element == value.channel and value.element not in (BUTTON, BUTTON_ID)
+            # what a key means may depend on its value or its neighbours: not for a short cut
+            is_plain = value.element == value.channel and value.element not in _CONDITIONAL
             if slot is not None and value.kind is Kind.TRUTH and is_plain:
                 self._known[value.channel] = slot

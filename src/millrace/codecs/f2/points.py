@@ -57,6 +57,11 @@ class PointReader:
     struct_format: str = ""
     is_little: bool = False
 
+    @property
+    def is_float(self) -> bool:
+        """Whether the raw number may be NaN or infinite."""
+        return self.struct_format in ("f", "d")
+
     def read(self, frame: bytes) -> float | str:
         """Return the value; a text for text data points.
 
