@@ -33,7 +33,7 @@ _CONNACK = 0  # no packet has this id
 class MqttClient:
     """A session with a socket. Used from one event loop.
 
-    `on_message` gets every message that comes; `on_lost` is called once a connection.
+    `on_message` gets every message that comes; `on_lost` is called when a connection has ended.
     """
 
     __slots__ = (
@@ -149,6 +149,7 @@ class MqttClient:
             self.session.send(Disconnect())
             self._link.flush()
             self._drop()
+            self._lost(None)
 
     def _drop(self) -> None:
         link, self._link = self._link, None

@@ -22,6 +22,8 @@ from millrace.mqtt.reasons import (
 )
 from millrace.mqtt.session import ClientSession
 
+DEAF: Final = -1
+
 # Refusals that pass by themselves; after any other a person must act.
 _PASSING: Final = frozenset(
     (
@@ -45,8 +47,9 @@ class Address(NamedTuple):
 class MqttLink(asyncio.Protocol):
     """Carries one connection; the owner gets packets, and in the end one call of `on_lost`.
 
-    A link whose session has been connected anew falls silent: its bytes and its end concern
-    nobody. `drained` is there while the socket takes no more; it is set when it does again.
+    A link that its owner has closed, or whose session has been connected anew, is deaf: its bytes
+    and its end concern nobody. `drained` is there while the socket takes no more; it is set when
+    the socket does again.
     """
 
     __slots__ = (
@@ -100,8 +103,8 @@ class MqttLink(asyncio.Protocol):
             if isinstance(packets[0], ConnAck):
                 self._wait()
         self.flush()
-        if self._cause is not None:
-            self.close()
+        if self._cause is not None and self._transport is not None:
+            self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -136,15 +139,11 @@ class MqttLink(asyncio.Protocol):
             self._heard = True
             self._transport.resume_reading()
 
-    def close(self, cause: Exception | None = None) -> None:
-        """End the connection: after what was written, or at once when there is a cause."""
-        if self._transport is None:
-            return
-        if cause is None:
+    def close(self) -> None:
+        """End the connection after what was written; nothing more is heard of it."""
+        self._epoch = DEAF
+        if self._transport is not None:
             self._transport.close()
-        else:
-            self._cause = cause
-            self._transport.abort()
 
     def _wait(self) -> None:
         """Set the timer of the keep-alive; three of its periods are less than what is allowed."""
@@ -157,7 +156,9 @@ class MqttLink(asyncio.Protocol):
 
     def _tick(self) -> None:
         if not (self._heard or self._is_held):
-            self.close(RetryError("the broker has been silent for longer than the keep-alive"))
+            self._cause = RetryError("the broker is silent for longer than the keep-alive")
+            if self._transport is not None:
+                self._transport.abort()
             return
         self._heard = False
         if self._transport is not None:

@@ -1,0 +1,96 @@
+"""A private Mosquitto on a free port of the loopback, as a fixture."""
+
+import getpass
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import program
+
+CONF = """\
+listener {port} 127.0.0.1
+user {user}
+allow_anonymous true
+set_tcp_nodelay true
+persistence true
+persistence_location {folder}/
+persistent_client_expiration 1d
+max_inflight_messages 1000
+max_queued_messages 100000
+autosave_interval 1800
+log_dest file {folder}/log
+{extra}
+"""
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Mosquitto:
+    """One broker that can be killed and started again on the same port and folder."""
+
+    def __init__(self, folder: Path, *, extra: str = "") -> None:
+        self.port = free_port()
+        self.folder = folder
+        self._conf = folder / "mosquitto.conf"
+        self._conf.write_text(
+            CONF.format(port=self.port, folder=folder, user=getpass.getuser(), extra=extra)
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, timeout_s: float = 10.0) -> None:
+        """Start, and return when it accepts connections."""
+        self._process = subprocess.Popen(
+            ["mosquitto", "-c", str(self._conf)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        raise TimeoutError("mosquitto does not start; see its log")
+
+    def kill(self) -> None:
+        """End it like a power cut."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """End it in order: it writes its sessions to disk."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+    def forget(self) -> None:
+        """Remove what it remembers on disk. It must not be running."""
+        for file in self.folder.glob("mosquitto.db*"):
+            file.unlink()
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A running private broker."""
+    program("mosquitto")
+    folder = tmp_path / "mosquitto"
+    folder.mkdir()
+    broker = Mosquitto(folder)
+    broker.start()
+    yield broker
+    broker.kill()
