@@ -33,8 +33,8 @@ class BrokerSettings(Section):
     """Where devices are met: `endpoint://host:port` is our own, `mqtt(s)://` somebody else's."""
 
     url: str | list[str] = "endpoint://127.0.0.1:1883"
-    websocket: str = "127.0.0.1:9001"
-    tls: str = ""
+    websocket_port: int | None = Field(default=9001, ge=0, le=65_535)
+    tls_port: int = Field(default=8883, ge=0, le=65_535)
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None

@@ -28,5 +28,5 @@ def settings_from(
         flags["api"] = {"listen": http}
     if mqtt is not None:
         # A second instance beside the first: only what was asked for has a fixed port.
-        flags["broker"] = {"url": f"endpoint://{mqtt}", "websocket": f"{mqtt.rpartition(':')[0]}:0"}
+        flags["broker"] = {"url": f"endpoint://{mqtt}", "websocket_port": 0}
     return load(flags)

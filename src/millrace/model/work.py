@@ -199,6 +199,7 @@ class Effects:
     counts: Counter[Tally] = field(default_factory=Counter)
     discovered: list[Discovered] = field(default_factory=list)
     touches: dict[str, DeviceTouch] = field(default_factory=dict)
+    readings_by_family: Counter[str] = field(default_factory=Counter)
     latest: LatestPages | None = None
     snapshot: Snapshot | None = None
 

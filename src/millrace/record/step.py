@@ -56,6 +56,7 @@ def record(work: Work, book: SeriesBook, *, reader: str, stream: str, now_ns: in
         counts=_counts(work),
         discovered=_discovered(work, received_at_ns, positions),
         touches=_touches(work, received_at_ns),
+        readings_by_family=_by_family(work),
     )
 
 
@@ -164,6 +165,17 @@ def _letters(work: Work) -> list[LetterRow]:
             )
         )
     return rows
+
+
+def _by_family(work: Work) -> Counter[str]:
+    families = {family for family, _ in work.labels}
+    if len(families) == 1:
+        return Counter({families.pop(): len(work.decoded.slots)})
+    counts: Counter[str] = Counter()
+    runs = zip(work.decoded.run_messages, work.decoded.run_counts, strict=True)
+    for message, number in runs:
+        counts[work.labels[message][0]] += number
+    return counts
 
 
 def _events(work: Work, received_at_ns: IntColumn, positions: IntColumn) -> list[EventRow]:

@@ -92,6 +92,37 @@ def endpoint_address(settings: Settings) -> Address:
     return address_of(url, setting="broker.url", default_port=1883)
 
 
+def broker(settings: Settings, notes_of: Log) -> "EndpointBroker":
+    """Make the own MQTT endpoint; its sessions are notes of the log."""
+    from millrace.adapters.broker_endpoint import (
+        EndpointAddresses,
+        EndpointBroker,
+        EndpointLimits,
+        EndpointTls,
+    )
+
+    chosen = settings.broker
+    host, port = endpoint_address(settings)
+    tls = None
+    if chosen.tls_certificate and chosen.tls_key:
+        client_ca = str(chosen.tls_client_ca) if chosen.tls_client_ca else None
+        tls = EndpointTls(str(chosen.tls_certificate), str(chosen.tls_key), client_ca)
+    return EndpointBroker(
+        EndpointAddresses(
+            host, port, chosen.websocket_port, chosen.tls_port if tls else None, tls
+        ),
+        notes_of.notes,
+        clock=clock(),
+        reader=log_reader(settings),
+        limits=EndpointLimits(
+            max_packet_bytes=chosen.max_packet_bytes,
+            max_connections=chosen.max_connections,
+            max_pending_bytes=chosen.max_pending_bytes,
+            linger_s=chosen.linger_s,
+        ),
+    )
+
+
 def check_urls(settings: Settings) -> list[str]:
     """Return every fault of the six URLs, as sentences."""
     faults = []
@@ -117,6 +148,3 @@ def _listeners(settings: Settings) -> None:
             f"api.listen: {settings.api.listen} is not a loopback address, and api.auth is open",
             "listen on 127.0.0.1, or put an authenticating proxy in front",
         )
-    for setting, text in (("broker.websocket", settings.broker.websocket), ("broker.tls", settings.broker.tls)):
-        if text:
-            address_of(text, setting=setting)
