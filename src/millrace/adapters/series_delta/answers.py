@@ -1,0 +1,108 @@
+"""One question to DuckDB: rows of a selection in, an Arrow table out, errors by what to do.
+
+Source: F55; libraries.md ("fetch Arrow").
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from millrace.adapters.series_delta.engine import BROKEN, UNREADABLE, open_engine
+from millrace.adapters.series_delta.sql import Rows, rows_of
+from millrace.adapters.series_delta.view import Selection, Sources, View, sources
+from millrace.errors import RetryError, StopError
+
+
+class Engine:
+    """Asks DuckDB; any thread may ask, each question has a connection of its own.
+
+    `current` gives the newest view: the files of an older one may be tidied away while a long
+    question runs, and the newer view holds the same readings.
+    """
+
+    def __init__(self, memory_bytes: int, threads: int, current: Callable[[], View]) -> None:
+        self._memory_bytes = memory_bytes
+        self._threads = threads
+        self._current = current
+        self._lock = threading.Lock()
+        self._connection = open_engine(memory_bytes, threads=threads)
+
+    def ask(
+        self, view: View, selection: Selection, columns: Sequence[str], question: str
+    ) -> pa.Table:
+        """Return the answer to a question about the relation `readings`.
+
+        Shape: `readings` has series_id, time and `columns`.
+        Raises:
+            RetryError: Too little memory, or files went away; ask again.
+            StopError: A sealed file is damaged; it is named.
+        """
+        found = sources(view, selection)
+        try:
+            return self._run(view, found, selection, columns, question)
+        except duckdb.OutOfMemoryException as error:
+            raise RetryError(f"the question needs too much memory: {error}") from error
+        except UNREADABLE as error:
+            if isinstance(error, BROKEN):
+                self._reopen()
+            newer = self._current()
+            if not _missing(view, found):
+                raise _damaged(view, found, error) from error
+            if newer is view:
+                raise RetryError(f"sealed files have gone: {error}") from error
+        return self.ask(newer, selection, columns, question)
+
+    def close(self) -> None:
+        """Release the database; a second call does nothing."""
+        self._connection.close()
+
+    def _run(
+        self,
+        view: View,
+        found: Sources,
+        selection: Selection,
+        columns: Sequence[str],
+        question: str,
+    ) -> pa.Table:
+        rows: Rows = rows_of(view.root, found, selection, columns)
+        with self._lock:
+            cursor = self._connection.cursor()
+        try:
+            cursor.register("hot", rows.hot)
+            if selection.ids is not None:
+                cursor.register("asked", pa.table({"id": pa.array(selection.ids)}))
+            statement = f"WITH readings AS ({rows.sql}) {question}"
+            return cursor.sql(statement, params=rows.params).to_arrow_table()
+        finally:
+            cursor.close()
+
+    def _reopen(self) -> None:
+        """Replace a database that has declared itself invalid."""
+        with self._lock:
+            self._connection = open_engine(self._memory_bytes, threads=self._threads)
+
+
+def _missing(view: View, found: Sources) -> list[Path]:
+    paths = [view.root / file.path for file in (*found.clean, *found.mixed)]
+    return [path for path in paths if not path.exists()]
+
+
+def _damaged(view: View, found: Sources, error: duckdb.Error) -> StopError:
+    paths = [view.root / file.path for file in (*found.clean, *found.mixed)]
+    names = ", ".join(str(path) for path in paths if not _is_readable(path))
+    return StopError(
+        f"sealed history is damaged: {names or 'no single file'}: {error}",
+        "restore the file from a backup",
+    )
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException):
+        return False
+    return True

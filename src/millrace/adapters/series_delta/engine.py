@@ -1,0 +1,31 @@
+"""DuckDB as it is used here: in memory, bounded, with no extensions from outside.
+
+Source: libraries.md ("switch off extension auto-install"); F55.
+"""
+
+import duckdb
+
+# What DuckDB raises when a Parquet file is not what it should be.
+UNREADABLE = (
+    duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException,
+    duckdb.ConversionException, duckdb.InternalException, duckdb.FatalException,
+)  # fmt: skip
+# After one of these the database refuses everything else.
+BROKEN = (duckdb.InternalException, duckdb.FatalException)
+
+
+def open_engine(memory_bytes: int, *, threads: int) -> duckdb.DuckDBPyConnection:
+    """Return a database in memory; `cursor()` gives each thread a connection of its own."""
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "threads": threads,
+            "memory_limit": f"{memory_bytes // (1 << 20)}MiB",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "preserve_insertion_order": False,
+        },
+    )
+    connection.execute("SET GLOBAL parquet_metadata_cache = true")
+    return connection

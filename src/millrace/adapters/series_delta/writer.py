@@ -1,0 +1,125 @@
+"""Sealed history as a Delta Lake table: append, merge, retire, tidy up.
+
+Each step writes files first, makes them durable, and then swaps them in by one commit; a crash
+between leaves files that no commit names, which the next tidy-up removes.
+Source: D-30; F4.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from millrace.adapters.series_delta.engine import UNREADABLE, open_engine
+from millrace.adapters.series_delta.files import DAY_US, Columns, DataFile, Run, write_file
+from millrace.adapters.series_delta.merging import merge_files, plan_merges
+from millrace.adapters.series_delta.sorting import sorted_day
+from millrace.adapters.series_delta.table import create_table
+from millrace.errors import RetryError, StopError
+
+GRACE_NS = 60_000_000_000
+
+
+class DeltaSeries:
+    """The writing end. See `ports.series.SeriesWriter`."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        shard: str = "ledger-0",
+        now_ns: Callable[[], int] = time.time_ns,
+        memory_bytes: int = 1 << 30,
+    ) -> None:
+        self._root = root.absolute()
+        self._now_ns = now_ns
+        self._table = create_table(self._root, shard)
+        self._engine = open_engine(memory_bytes, threads=2)
+        self._unlisted: dict[Path, int] = {}
+
+    def sealed_through(self) -> int:
+        return self._table.sealed_through
+
+    def seal(self, rows: pa.Table, last_batch_id: int) -> None:
+        if last_batch_id <= self._table.sealed_through:
+            return
+        run = Run(last_batch_id, 0)
+        with self._storing():
+            files = [
+                write_file(self._root, run, 0, day, [part.table()])
+                for day, part in split_days(rows)
+            ]
+        self._table.commit(files, [], now_ms=self._now_ms(), batch_id=last_batch_id)
+
+    def compact(self, now_ns: int) -> int:
+        replaced = 0
+        for merge in plan_merges(self._table.files, now_ns // 1_000_000):
+            with self._storing():
+                files = merge_files(self._root, merge, self._engine)
+            self._table.commit(files, merge.files, now_ms=now_ns // 1_000_000, changes_rows=False)
+            replaced += len(merge.files)
+        return replaced
+
+    def retire(self, before_ns: int) -> int:
+        before_day = before_ns // (DAY_US * 1000)
+        old = [file for file in self._table.files if file.day < before_day]
+        if old:
+            self._table.commit([], old, now_ms=self._now_ms())
+        return len({file.day for file in old})
+
+    def vacuum(self, now_ns: int) -> int:
+        self._table.checkpoint()
+        listed = {self._root / file.path for file in self._table.files}
+        unlisted = {path for path in self._root.glob("date=*/*") if path not in listed}
+        first_seen = {path: self._unlisted.get(path, now_ns) for path in unlisted}
+        doomed = [path for path, seen in first_seen.items() if now_ns - seen >= GRACE_NS]
+        for path in doomed:
+            path.unlink(missing_ok=True)
+            del first_seen[path]
+        for folder in {path.parent for path in doomed}:
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        self._unlisted = first_seen
+        return len(doomed)
+
+    def close(self) -> None:
+        """Release the engine; a second call does nothing."""
+        self._engine.close()
+
+    def files(self) -> tuple[DataFile, ...]:
+        """Return the files of the table, oldest date first."""
+        return self._table.files
+
+    def _now_ms(self) -> int:
+        return self._now_ns() // 1_000_000
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """Turn what goes wrong while files are read and written into what the caller must do."""
+        try:
+            yield
+        except (OSError, duckdb.OutOfMemoryException) as error:
+            raise RetryError(f"{self._root}: {error}") from error
+        except UNREADABLE as error:
+            raise StopError(
+                f"{self._root}: a sealed file cannot be read: {error}",
+                "restore the file from a backup",
+            ) from error
+
+
+def split_days(rows: pa.Table) -> Iterator[tuple[int, Columns]]:
+    """Yield the readings of each UTC date, sorted, without those that later ones replace.
+
+    Shape: READING_SCHEMA in, instants cut to microseconds.
+    """
+    columns = [rows.column(name).to_numpy() for name in rows.schema.names]
+    series, time_ns, value, flags, attr = columns[:5]
+    everything = Columns(series, np.floor_divide(time_ns, 1000), value, flags, attr)
+    days = np.floor_divide(everything.time_us, DAY_US)
+    for day in np.unique(days):
+        chosen = everything.take(days == day)
+        yield int(day), sorted_day(chosen)
