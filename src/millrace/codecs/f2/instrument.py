@@ -9,7 +9,7 @@ from typing import NamedTuple
 from millrace.codecs.f2.fields import is_reserved
 from millrace.codecs.f2.findings import Findings, Found, Kind, check_key
 from millrace.codecs.f2.frames import is_crc_good, read_frame
-from millrace.codecs.f2.points import PointReader, Unpack, compile_point, compile_unpack
+from millrace.codecs.f2.points import Cut, PointReader, compile_cut, compile_point
 from millrace.codecs.f2.values import add_any
 from millrace.errors import RejectError
 from millrace.model.device import DataPoint, TemplateVersion
@@ -26,14 +26,13 @@ class NamedPoint(NamedTuple):
 
 
 class Straight(NamedTuple):
-    """All values of a template in one step: raw numbers and what each is divided by.
+    """All values of a template in one step.
 
-    Shape: `divisors` and `points` have one entry per value; `end` is the least size of a frame.
+    Shape: `points` has one entry per value of `cut`; `end` is the least size of a frame.
     `is_whole` is true when all raw numbers are integers, so that no value can be infinite.
     """
 
-    unpack: Unpack
-    divisors: tuple[int, ...]
+    cut: Cut
     end: int
     is_whole: bool
     points: list[NamedPoint]
@@ -71,13 +70,12 @@ class FrameFields:
             return None
         points.sort(key=_start)
         readers = [point.reader for point in points if point.reader is not None]
-        unpack = compile_unpack(readers)
-        if unpack is None:
+        cut = compile_cut(readers)
+        if cut is None:
             return None
-        divisors = tuple(10**reader.point.decimals for reader in readers)
         end = max(reader.end for reader in readers)
         is_whole = not any(reader.is_float for reader in readers)
-        return Straight(unpack, divisors, end, is_whole, points)
+        return Straight(cut, end, is_whole, points)
 
     def _add_frame(self, data: object, findings: Findings) -> None:
         try:

@@ -9,7 +9,6 @@ Source: F2-008, F2-020 to F2-027, F2-034, F2-040 to F2-042.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from operator import truediv
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -50,6 +49,8 @@ class StatusMessage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 _TRUTH = {True: 1.0, False: 0.0}  # 1 and 0 are equal to them, and mean the same
 _CONDITIONAL = frozenset({BUTTON, BUTTON_ID, "seq"})
+
+_NO_FRAME = FrameMessage("")
 
 _read_frame = msgspec.json.Decoder(FrameMessage).decode
 _read_status = msgspec.json.Decoder(StatusMessage).decode
@@ -209,50 +210,55 @@ class FramePlan(TelemetryPlan):
     def __init__(self, target: Target, fields: FrameFields, straight: Straight) -> None:
         super().__init__(target, fields)
         self._straight = straight
-        self._unpack = straight.unpack
-        self._divisors = straight.divisors
-        self._end = straight.end
-        self._is_whole = straight.is_whole
-        self._max_bytes = target.max_payload_bytes
-        self._zone = target.zone
-        self._flags = target.flags
-        self._ready: tuple[int, ...] = ()
+        self._short: tuple[Any, ...] | None = None
 
     def decode(self, payload: bytes, received_at_ns: int, flags: int, out: Decoded) -> None:
         """Write what the payload says into `out`; see `model.codec.Plan`."""
-        if self._ready and len(payload) <= self._max_bytes:
-            try:
-                message = _read_frame(payload)
-                data = message.data
-                frame = bytes.fromhex(data)
-            except (ValueError, RecursionError):
-                pass
-            else:
+        if self._short is not None:
+            cut, end, is_whole, slots, quality, zone, max_bytes = self._short
+            if len(payload) <= max_bytes:
+                try:
+                    message = _read_frame(payload)
+                    data = message.data
+                    frame = bytes.fromhex(data)
+                except (ValueError, RecursionError):
+                    message, data, frame = _NO_FRAME, "", b""
                 size = len(frame)
                 blanks = len(data) - size - size
                 # fromhex also skips line breaks, which are no separators for F2-090
-                if self._end <= size <= MAX_FRAME_BYTES and blanks == data.count(" "):
-                    values = list(map(truediv, self._unpack(frame), self._divisors))
-                    if self._is_whole or isfinite(sum(values)):
-                        time_ns = parse_instant(message.timestamp, self._zone)
-                        if time_ns is None or not (
-                            YEAR_2000_NS <= time_ns <= received_at_ns + DAY_NS
+                if end <= size <= MAX_FRAME_BYTES and blanks == data.count(" "):
+                    values = cut(frame)
+                    if is_whole or isfinite(sum(values)):
+                        time_ns = parse_instant(message.timestamp, zone)
+                        if (
+                            time_ns is None
+                            or time_ns < YEAR_2000_NS
+                            or time_ns > received_at_ns + DAY_NS
                         ):
-                            out.readings(self._ready, received_at_ns, values, self._flags | CLOCK)
+                            out.readings(slots, received_at_ns, values, quality | CLOCK)
                         else:
-                            out.readings(self._ready, time_ns, values, self._flags)
+                            out.readings(slots, time_ns, values, quality)
                         return
         super().decode(payload, received_at_ns, flags, out)
-        if not self._ready:
-            self._find_slots()
+        if self._short is None:
+            self._prepare()
 
-    def _find_slots(self) -> None:
+    def _prepare(self) -> None:
+        straight, target = self._straight, self.target
         keys = [
             (named.point.label, named.channel, named.unit, named.point.id)
-            for named in self._straight.points
+            for named in straight.points
         ]
         if len(keys) <= MAX_VALUES and all(key in self._cache for key in keys):
-            self._ready = tuple(self._cache[key] for key in keys)
+            self._short = (
+                straight.cut,
+                straight.end,
+                straight.is_whole,
+                tuple(self._cache[key] for key in keys),
+                target.flags,
+                target.zone,
+                target.max_payload_bytes,
+            )
 
 
 class StatusPlan(TelemetryPlan):

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from operator import truediv
 from typing import Any, Final
 
 from millrace.errors import RejectError
@@ -15,6 +16,7 @@ from millrace.model.device import DataPoint
 from millrace.model.numbers import read_quantity
 
 Convert = Callable[[bytes], float | str]
+Cut = Callable[[bytes], Sequence[float]]
 Unpack = Callable[[bytes], tuple[Any, ...]]
 
 MAX_DECIMALS: Final = 18
@@ -106,14 +108,59 @@ def natural_reader(encoding: str) -> PointReader:
     return compile_point(DataPoint(0, "", encoding, 0))
 
 
-def compile_unpack(readers: Sequence[PointReader]) -> Unpack | None:
-    """Return one look-up for all raw values of a template, in the order of `readers`.
+def compile_cut(readers: Sequence[PointReader]) -> Cut | None:
+    """Return one look-up for all values of a template, in the order of `readers`.
 
     None when a value needs more than the struct module: 24 bits, digits, texts, swapped words.
     Shape: the frame must reach to the largest `end`.
     """
     if not readers or not all(reader.struct_format for reader in readers):
         return None
+    unpack = _unpack(readers)
+    divisors = tuple(10**reader.point.decimals for reader in readers)
+    if len(divisors) in _SHORT_CUTS:
+        return _SHORT_CUTS[len(divisors)](unpack, *divisors)
+    return lambda frame: list(map(truediv, unpack(frame), divisors))
+
+
+def _cut_one(unpack: Unpack, a: int) -> Cut:
+    return lambda frame: (unpack(frame)[0] / a,)
+
+
+def _cut_two(unpack: Unpack, a: int, b: int) -> Cut:
+    def cut(frame: bytes) -> tuple[float, ...]:
+        first, second = unpack(frame)
+        return first / a, second / b
+
+    return cut
+
+
+def _cut_three(unpack: Unpack, a: int, b: int, c: int) -> Cut:
+    def cut(frame: bytes) -> tuple[float, ...]:
+        first, second, third = unpack(frame)
+        return first / a, second / b, third / c
+
+    return cut
+
+
+def _cut_four(unpack: Unpack, a: int, b: int, c: int, d: int) -> Cut:
+    # one divisor a value, because a loop over them costs twice as much as the divisions
+    def cut(frame: bytes) -> tuple[float, ...]:
+        first, second, third, fourth = unpack(frame)
+        return first / a, second / b, third / c, fourth / d
+
+    return cut
+
+
+_SHORT_CUTS: Final[dict[int, Callable[..., Cut]]] = {
+    1: _cut_one,
+    2: _cut_two,
+    3: _cut_three,
+    4: _cut_four,
+}
+
+
+def _unpack(readers: Sequence[PointReader]) -> Unpack:
     layout = "<" if readers[0].is_little else ">"
     at = 0
     for reader in readers:
