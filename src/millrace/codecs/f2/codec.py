@@ -18,10 +18,11 @@ from millrace.codecs.f2.plan import (
     StatusPlan,
     Target,
     TelemetryPlan,
+    Understood,
 )
 from millrace.codecs.f2.topics import SENSOR_MODE, F2Topic, mode_of, parse_topic
 from millrace.errors import RejectError
-from millrace.model.codec import Address, Plan
+from millrace.model.codec import Address
 from millrace.model.decoded import Decoded
 from millrace.model.device import Attached, DeviceProfile, Parameter, TemplateVersion
 from millrace.model.documents import read_json
@@ -56,7 +57,9 @@ class F2Codec:
             return None
         return Address(FAMILY, parsed.type, parsed.device_id)
 
-    def compile(self, topic: str, profile: DeviceProfile, slots: Slots) -> Plan:
+    def compile(
+        self, topic: str, profile: DeviceProfile, slots: Slots
+    ) -> "Telemetry | CommandPlan":
         """Return the plan for a topic that `address` has accepted."""
         parsed = parse_topic(topic)
         if parsed is None:
@@ -68,9 +71,7 @@ class F2Codec:
             return CommandPlan(parsed, telemetry, self._options.max_payload_bytes)
         return telemetry
 
-    def telemetry(
-        self, topic: F2Topic, profile: DeviceProfile, slots: Slots
-    ) -> "TelemetryPlan | VersionedPlan":
+    def telemetry(self, topic: F2Topic, profile: DeviceProfile, slots: Slots) -> "Telemetry":
         """Return the plan for telemetry, whatever the type of the topic."""
         target = Target(
             topic.device_id,
@@ -113,11 +114,18 @@ class VersionedPlan:
         """Write what the payload says into `out`; see `model.codec.Plan`."""
         self.at(received_at_ns).decode(payload, received_at_ns, flags, out)
 
+    def understand(self, payload: bytes, received_at_ns: int) -> Understood | None:
+        """Return what `decode` would write; see `TelemetryPlan.understand`."""
+        return self.at(received_at_ns).understand(payload, received_at_ns)
+
+
+Telemetry = TelemetryPlan | VersionedPlan
+
 
 class CommandPlan:
     """A `cmnd` topic: telemetry in legacy form, or a command on the wire (F2-008)."""
 
-    def __init__(self, topic: F2Topic, telemetry: Plan | None, max_payload_bytes: int) -> None:
+    def __init__(self, topic: F2Topic, telemetry: Telemetry | None, max_payload_bytes: int) -> None:
         self._topic = topic
         self._telemetry = telemetry
         self._max_payload_bytes = max_payload_bytes
@@ -132,6 +140,12 @@ class CommandPlan:
         data: dict[str, Any] = {"metric": self._topic.place, "channel": ""}
         data["detail"] = seen_command(self._topic, payload)
         out.event("command", self._topic.device_id, received_at_ns, data)
+
+    def understand(self, payload: bytes, received_at_ns: int) -> Understood | None:
+        """Return what `decode` would write; None for a command, which has no values."""
+        if self._telemetry is None or not is_telemetry(payload):
+            return None
+        return self._telemetry.understand(payload, received_at_ns)
 
 
 def is_telemetry(payload: bytes) -> bool:

@@ -9,7 +9,7 @@ Source: F2-008, F2-020 to F2-027, F2-034, F2-040 to F2-042.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -137,6 +137,14 @@ class TelemetryPlan:
             raise RejectError("no_value", "nothing in the payload is a value")
         return self._stamp(value, received_at_ns, findings)
 
+    def understand(self, payload: bytes, received_at_ns: int) -> "Understood | None":
+        """Return what `decode` would write, with the plan that says whose it is.
+
+        Raises:
+            RejectError: The message as a whole is bad.
+        """
+        return Understood(self, self.read(payload, received_at_ns))
+
     def write(self, message: Message, out: Decoded) -> None:
         """Turn a message into readings, events and dead letters."""
         for found in message.findings.found:
@@ -202,6 +210,13 @@ class TelemetryPlan:
         if found.detail is not None:
             data["detail"] = found.detail
         out.event(found.kind.value, self.target.device_id, time_ns, data, flags=flags)
+
+
+class Understood(NamedTuple):
+    """A message, and the plan that understood it."""
+
+    plan: TelemetryPlan
+    message: Message
 
 
 class FramePlan(TelemetryPlan):
