@@ -189,7 +189,9 @@ class Connection(asyncio.Protocol):
         is_too_much = self.version == V5 and count > limits.receive_max
         if is_too_much and self._hub.clock.steady_s() > self._opened_s + GRACE_S:
             raise ProtocolError(RECEIVE_MAXIMUM_EXCEEDED, "more than the receive maximum")
-        if (over or count >= limits.max_unacknowledged) and not self.is_paused and self._transport:
+        # Who waits for nothing has nothing to slow down: QoS 0 is shed, pings are answered
+        is_ahead = count >= limits.max_unacknowledged or (over and count > 0)
+        if is_ahead and not self.is_paused and self._transport is not None:
             self.is_paused = True
             self._hub.counters.paused += 1
             self._hub.waiting[self] = None
