@@ -229,9 +229,8 @@ class _Case:
     def _judge_within(self, window: Window, d: int, *, is_previous: bool = False) -> Verdict | None:
         """Judge by one window: stale, seen, filling, late, or ahead with or without a gap."""
         if d <= -WINDOW:
-            verdict = self._say("sequence_stale", quality.SEQ_STALE, last_seq=window.high)
             self._accept(window)
-            return verdict
+            return self._say("sequence_stale", quality.SEQ_STALE, last_seq=window.high)
         verdict: Verdict | None = None
         seen = window.digest(self._seq, d) if d <= 0 else 0
         if seen == self._digest:

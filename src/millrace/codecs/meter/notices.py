@@ -48,10 +48,9 @@ class HelloPlan:
             if name in found:
                 self._add(points, name, unit, found[name], stamp, out)
         write(points, envelope.flags, out)
-        uptime_s = found.get("uptime_s")
         arrival = Arrival(payload, received_at_ns, flags)
-        envelope.facts(arrival, out, is_hello=True, uptime_s=uptime_s)
-        said = {"fw_version": found.get("fw_version"), "uptime_s": uptime_s}
+        envelope.facts(arrival, out, is_hello=True, uptime_s=found.get("uptime_s"))
+        said = {name: found[name] for name in ("fw_version", "uptime_s") if name in found}
         out.report("hello", self._device_id, said)
 
     def _stamp(self, envelope: Envelope, received_at_ns: int) -> tuple[int, int]:
