@@ -5,9 +5,9 @@ from typing import Any
 import apsw
 import pytest
 import sqlalchemy as sa
-from tests.schema.notation import Column, documented_tables, limits, sample
 
 from millrace.schema.registry import metadata
+from tests.schema.notation import Column, documented_tables, limits, sample
 
 TABLES = documented_tables()
 H64 = "a" * 64

@@ -7,9 +7,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
-from tests.schema.notation import Column, Table, documented_tables
 
 from millrace.schema.registry import metadata
+from tests.schema.notation import Column, Table, documented_tables
 
 TABLES = documented_tables()
 SQLITE_TYPES = {
@@ -101,7 +101,7 @@ def _index(db: apsw.Connection, name: str) -> tuple[str, str | None]:
 
 @each_table
 def test_every_table_check_is_there(db: apsw.Connection, table: Table) -> None:
-    row = db.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table.name,)).fetchone()
+    row = db.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table.name,)).fetchall()[0]
     for rule in table.checks:
         assert f"CHECK ({rule})" in str(row[0])
 

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import apsw
-
 from millrace.errors import NotFoundError
 from millrace.model.series import SeriesKey
 from millrace.ports.registry import DeviceQuery, EventQuery, EventView, SeriesRow
@@ -66,6 +64,7 @@ _EVENTS: Final = (
     " (SELECT time_ns, id FROM events WHERE id = :after_id))"
     " ORDER BY time_ns DESC, id DESC LIMIT :limit"
 )
+_Values = tuple[str | int | None, ...] | dict[str, str | int | None]
 _ALL_TIME: Final = (-(2**63), 2**63 - 1)
 
 
@@ -78,7 +77,7 @@ class SqlRegistry:
     def devices(self, query: DeviceQuery) -> list[dict[str, Any]]:
         after_at, after_id = query.after or (None, None)
         group = query.group_path
-        values = {
+        values: _Values = {
             "status": query.status,
             "device_type": query.device_type,
             "family": query.family,
@@ -115,7 +114,7 @@ class SqlRegistry:
 
     def events(self, query: EventQuery) -> list[EventView]:
         start_ns, stop_ns = _ALL_TIME
-        values = {
+        values: _Values = {
             "device_id": query.device_id,
             "type": query.type,
             "start_ns": start_ns if query.start_ns is None else query.start_ns,
@@ -136,7 +135,7 @@ class SqlRegistry:
         """Release the connection."""
         self._db.close()
 
-    def _all(self, query: str, values: apsw.Bindings) -> list[tuple[Any, ...]]:
+    def _all(self, query: str, values: _Values) -> list[tuple[Any, ...]]:
         with reading(self._db):
             return self._db.execute(query, values).fetchall()
 

@@ -59,7 +59,8 @@ def migrate(path: Path) -> bool:
         db.set_busy_timeout(MIGRATION_TIMEOUT_MS)
         before = stored_revision(db)
         for revision in pending(before):
-            run_revision(db, stored_revision(db), revision)
+            stored = stored_revision(db)
+            run_revision(db, stored, revision_sql(stored, revision))
         return stored_revision(db) != before
     finally:
         db.close()
@@ -75,9 +76,8 @@ def stored_revision(db: apsw.Connection) -> str | None:
         return None if row is None else str(row[0])
 
 
-def run_revision(db: apsw.Connection, stored: str | None, revision: str) -> None:
-    """Run one revision as one transaction, unless somebody else has just done so."""
-    script = revision_sql(stored, revision)
+def run_revision(db: apsw.Connection, stored: str | None, script: str) -> None:
+    """Run the SQL of one revision as one transaction, unless `stored` is no longer the revision."""
     # Tables are rebuilt by copy, which must not fire the actions of foreign keys; the check
     # before the commit takes their place. Inside a transaction the setting cannot change.
     db.pragma("foreign_keys", 0)
@@ -88,7 +88,7 @@ def run_revision(db: apsw.Connection, stored: str | None, revision: str) -> None
             for _ in db.execute(script):
                 pass
             if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
-                raise StopError(f"revision {revision} would break foreign keys; nothing was done")
+                raise StopError("the migration would break foreign keys; nothing was done")
     finally:
         db.pragma("foreign_keys", 1)
 
