@@ -1,7 +1,6 @@
-from tests.contracts.log import PARTITIONS, LogContract
-
 from millrace.adapters.log_memory import MemoryLog
 from millrace.ports.log import Log, LogReader
+from tests.contracts.log import PARTITIONS, LogContract
 
 
 class TestMemoryLog(LogContract):

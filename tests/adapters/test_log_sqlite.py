@@ -5,12 +5,12 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.contracts.log import PARTITIONS, START_NS, LogContract, everything, messages
 
 from millrace.adapters.log_sqlite import SqliteLog, SqliteLogReader
 from millrace.errors import RetryError, StopError, UsageError
 from millrace.model.message import RawBatch
 from millrace.ports.log import Extent, Log, LogReader, Note
+from tests.contracts.log import PARTITIONS, START_NS, LogContract, everything, messages
 
 
 @pytest.fixture

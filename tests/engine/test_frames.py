@@ -37,8 +37,8 @@ def columns_of(count: int, *, step_ns: int = 1000, unique: int = 3) -> Columns:
 def test_unseals_what_was_sealed(rows: list[tuple[object, ...]], data: st.DataObject) -> None:
     index = st.integers(0, len(rows) - 1)
     extras = data.draw(st.dictionaries(index, st.binary(max_size=9), max_size=4))
-    lists: Any = [list(column) for column in zip(*rows, strict=True)]
-    columns = Columns(*lists, extras)
+    lists: Any = [*(list(column) for column in zip(*rows, strict=True)), extras]
+    columns = Columns(*lists)
     place, found = unseal(seal(columns, partition=7, first_offset=2**47))
     assert found == columns
     times = columns.received_at_ns

@@ -115,12 +115,7 @@ def unseal(frame: bytes) -> tuple[Place, Columns]:
     """
     where, codec, plain_size = _verified(frame)
     try:
-        body = frame[_BODY_AT:]
-        if codec == LZ4 and plain_size <= MAX_BODY_BYTES:
-            body = lz4.block.decompress(body, uncompressed_size=plain_size)
-        if len(body) != plain_size:
-            raise ValueError("the body is not as long as it should be")  # noqa: TRY301
-        return where, _unpack(body, where.messages)
+        return where, _unpack(_plain(frame[_BODY_AT:], codec, plain_size), where.messages)
     except (ValueError, IndexError, struct.error, lz4.block.LZ4BlockError) as error:
         raise CorruptFrameError(f"the frame does not hold what its header says: {error}") from error
 
@@ -146,6 +141,14 @@ def _verified(frame: bytes) -> tuple[Place, int, int]:
         )
     first_offset, count, plain_size, low, high = _HEADER.unpack(header)
     return Place(partition, first_offset, count, low, high), codec, plain_size
+
+
+def _plain(body: bytes, codec: int, plain_size: int) -> bytes:
+    if codec == LZ4 and plain_size <= MAX_BODY_BYTES:
+        body = lz4.block.decompress(body, uncompressed_size=plain_size)
+    if len(body) != plain_size:
+        raise ValueError("the body is not as long as it should be")
+    return body
 
 
 def _pack(columns: Columns, count: int) -> bytes:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import apsw
 
-from millrace.adapters.log_sqlite.faults import translate
+from millrace.adapters.log_sqlite.faults import SQLITE_ERRORS, translate
 from millrace.adapters.log_sqlite.opening import connect
-from millrace.errors import MillraceError, StopError
+from millrace.errors import StopError
 
 _ROUNDS = 5
 _LITTLE_PAGES = 64
@@ -65,23 +65,21 @@ class Checkpointer:
             self._wake.clear()
             if self._is_closing:
                 return
-            try:
-                self._checkpoint()
-            except apsw.Error as error:
-                self._report(translate(error, self._connection, "copying its write-ahead log"))
+            self.run_once()
 
-    def _report(self, error: MillraceError) -> None:
-        # No space or a busy file: the write-ahead log only stays longer, the next round may do.
-        if isinstance(error, StopError):
-            self._on_stop(error)
-
-    def _checkpoint(self) -> None:
-        for _ in range(_ROUNDS):
-            before = self._copy()
-            if before <= _LITTLE_PAGES:
-                break
-        with self._append_lock:
-            self._copy()
+    def run_once(self) -> None:
+        """Copy all there is; when that cannot be done at present, do nothing."""
+        try:
+            for _ in range(_ROUNDS):
+                if self._copy() <= _LITTLE_PAGES:
+                    break
+            with self._append_lock:
+                self._copy()
+        except SQLITE_ERRORS as error:
+            named = translate(error, self._connection, "copying its write-ahead log")
+            # No space, or a busy file: the write-ahead log only stays longer.
+            if isinstance(named, StopError):
+                self._on_stop(named)
 
     def _copy(self) -> int:
         """Copy what is committed; return how many pages were left behind meanwhile."""

@@ -11,6 +11,7 @@ Source: P2, F8, F9, F49, A62.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import struct
@@ -18,7 +19,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from millrace.errors import StopError
+from millrace.errors import RetryError, StopError
 
 DATABASE = "log.db"
 _LOCK = "LOCK"
@@ -50,13 +51,29 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
-def create_file(path: Path) -> bool:
-    """Create an empty file for this user only; return whether it was not there before."""
+def open_file(path: Path) -> int:
+    """Open a file for reading and writing; make it, for this user only, when it is not there.
+
+    Raises:
+        RetryError: No space is left.
+        StopError: The file cannot be opened.
+    """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        return False
-    return True
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise RetryError(f"no space is left for {path}") from error
+        raise StopError(f"{path} cannot be opened: {error.strerror}", "check its owner") from error
+
+
+def make_file(path: Path) -> None:
+    """Make an empty file, with its name durable; leave one that is there alone.
+
+    Only for a file that nobody has open: closing it would drop the locks of this process on it.
+    """
+    if not path.exists():
+        os.close(open_file(path))
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -72,8 +89,7 @@ class FolderLock:
     """Says that this process is the one that writes; gone with the process, whatever ends it."""
 
     def __init__(self, folder: Path) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._handle = os.open(folder / _LOCK, flags, 0o600)
+        self._handle = open_file(folder / _LOCK)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -96,8 +112,7 @@ class Marks:
 
     def __init__(self, folder: Path, partitions: int) -> None:
         self._layout = _layout(partitions)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._handle = os.open(folder / _MARKS, flags, 0o600)
+        self._handle = open_file(folder / _MARKS)
 
     def write(self, ends: Sequence[int]) -> None:
         """Note down the ends of all partitions."""
@@ -109,6 +124,11 @@ class Marks:
     def close(self) -> None:
         """Release the file."""
         os.close(self._handle)
+
+
+def has_marks(folder: Path) -> bool:
+    """Return whether a log was ever opened for writing here."""
+    return (folder / _MARKS).exists()
 
 
 def read_marks(folder: Path, partitions: int) -> list[int]:

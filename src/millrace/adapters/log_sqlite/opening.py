@@ -5,8 +5,8 @@ from pathlib import Path
 import apsw
 
 from millrace.adapters.log_sqlite import files, tables
-from millrace.adapters.log_sqlite.faults import translate
-from millrace.errors import RetryError, StopError, UsageError
+from millrace.adapters.log_sqlite.faults import SQLITE_ERRORS, translate
+from millrace.errors import MillraceError, RetryError, StopError, UsageError
 
 _PAGE_SIZE_BYTES = 8192
 _BLANK_PAGES = 2
@@ -20,15 +20,14 @@ def open_writer(folder: Path, partitions: int, stream: str) -> apsw.Connection:
         StopError: The file is damaged or of another format.
     """
     path = folder / files.DATABASE
-    if files.create_file(path):
-        files.sync_folder(folder)
+    files.make_file(path)
     connection = connect(path, apsw.SQLITE_OPEN_READWRITE)
     try:
         with connection:
             if _is_blank(connection):
                 _create(connection, partitions, stream)
         _check(connection, partitions, stream)
-    except apsw.Error as error:
+    except SQLITE_ERRORS as error:
         connection.close()
         raise translate(error, connection, "opening it") from error
     except StopError:
@@ -46,12 +45,12 @@ def open_reader(folder: Path) -> tuple[apsw.Connection, int]:
     """
     path = folder / files.DATABASE
     if not path.exists():
-        raise RetryError(f"there is no log in {folder} yet")
+        raise _nothing_there(folder)
     connection = connect(path, apsw.SQLITE_OPEN_READONLY)
     try:
         is_blank = _is_blank(connection)
         partitions = 0 if is_blank else int(_meta(connection)["partitions"])
-    except apsw.Error as error:
+    except SQLITE_ERRORS as error:
         connection.close()
         raise translate(error, None, "opening it") from error
     except StopError:
@@ -59,7 +58,7 @@ def open_reader(folder: Path) -> tuple[apsw.Connection, int]:
         raise
     if is_blank:
         connection.close()
-        raise RetryError(f"there is no log in {folder} yet")
+        raise _nothing_there(folder)
     return connection, partitions
 
 
@@ -75,7 +74,9 @@ def connect(path: Path, flags: int) -> apsw.Connection:
                 "PRAGMA checkpoint_fullfsync=ON; PRAGMA cell_size_check=ON"
             )
             connection.wal_autocheckpoint(0)
-    except apsw.Error as error:
+            # The write-ahead log of a file that is refused is evidence, closing must not remove it.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    except SQLITE_ERRORS as error:
         raise translate(error, None, "opening it") from error
     return connection
 
@@ -100,6 +101,15 @@ def _check(connection: apsw.Connection, partitions: int, stream: str) -> None:
             f"the log holds stream {meta['stream']!r}, the settings say {stream!r}",
             "set log.stream back, or name another folder",
         )
+
+
+def _nothing_there(folder: Path) -> MillraceError:
+    if files.has_marks(folder):  # made after the tables were
+        return StopError(
+            f"the log is damaged: {folder / files.DATABASE} is gone or empty",
+            "restore the folder from a backup",
+        )
+    return RetryError(f"there is no log in {folder} yet")
 
 
 def _is_blank(connection: apsw.Connection) -> bool:

@@ -11,10 +11,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import apsw
-
 from millrace.adapters.log_sqlite import files, tables
-from millrace.adapters.log_sqlite.faults import is_damage, translate
+from millrace.adapters.log_sqlite.faults import SQLITE_ERRORS, is_damage, translate
 from millrace.adapters.log_sqlite.opening import open_reader
 from millrace.adapters.log_sqlite.tables import OFFSET_MASK
 from millrace.engine.frames import Columns, CorruptFrameError, unseal
@@ -129,7 +127,7 @@ class SqliteLogReader:
                 rows.append(_stored(*row))
                 if rows[-1][0] + rows[-1][1] >= wanted:
                     break
-        except apsw.Error as error:
+        except SQLITE_ERRORS as error:
             if not rows or not is_damage(error):
                 raise
         finally:
@@ -140,7 +138,7 @@ class SqliteLogReader:
         """Return the first row that ends behind `offset`, None when it cannot be read."""
         try:
             rows = self._rows(partition, offset, 1)
-        except apsw.Error as error:
+        except SQLITE_ERRORS as error:
             if not is_damage(error):
                 raise translate(error, self._connection, "skipping damage") from error
             return None
@@ -149,7 +147,7 @@ class SqliteLogReader:
     def _is_reachable(self, partition: int, offset: int) -> int:
         try:
             tables.first_from(self._connection, partition, offset)
-        except apsw.Error:
+        except SQLITE_ERRORS:
             return 0
         return 1
 
@@ -175,7 +173,7 @@ class SqliteLogReader:
     def _translated(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except apsw.Error as error:
+        except SQLITE_ERRORS as error:
             raise translate(error, self._connection, doing) from error
 
 

@@ -11,7 +11,7 @@ checksum; a frame carries one as well.
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apsw
 
@@ -142,8 +142,8 @@ def notes_of(connection: apsw.Connection, prefix: bytes) -> list[tuple[bytes, by
         bindings.append(stem[:-1] + bytes((stem[-1] + 1,)))
     elif prefix:
         sql += " WHERE key >= ?"
-    rows: Any = connection.execute(sql + " ORDER BY key", bindings if prefix else ()).fetchall()
-    return [(name, open_note(name, value)) for name, value in rows]
+    rows = connection.execute(sql + " ORDER BY key", bindings if prefix else ()).fetchall()
+    return [open_note(name, value) for name, value in rows]
 
 
 def seal_note(name: bytes, value: bytes) -> bytes:
@@ -151,12 +151,14 @@ def seal_note(name: bytes, value: bytes) -> bytes:
     return value + zlib.crc32(value, zlib.crc32(name)).to_bytes(4, "little")
 
 
-def open_note(name: bytes, stored: object) -> bytes:
-    """Return the value of a stored note. Raises: StopError when it is damaged."""
-    value = stored[:-4] if isinstance(stored, bytes) else b""
+def open_note(name: object, stored: object) -> tuple[bytes, bytes]:
+    """Return a stored note. Raises: StopError when it is damaged."""
+    if not isinstance(name, bytes) or not isinstance(stored, bytes):
+        raise apsw.CorruptError("a note does not hold bytes")
+    value = stored[:-4]
     if seal_note(name, value) != stored:
         raise StopError(
             f"the log is damaged: the note with key {name[:32].hex()} is not what was stored",
             "restore the folder from a backup",
         )
-    return value
+    return name, value

@@ -7,14 +7,14 @@ After a failure of the disk every call raises the same StopError.
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import apsw
 
 from millrace.adapters.log_sqlite import files, retention, tables
 from millrace.adapters.log_sqlite.checkpoints import Checkpointer
-from millrace.adapters.log_sqlite.faults import translate
+from millrace.adapters.log_sqlite.faults import SQLITE_ERRORS, translate
 from millrace.adapters.log_sqlite.opening import open_writer
 from millrace.adapters.log_sqlite.tables import Mark
 from millrace.engine.frames import Columns, seal
@@ -32,6 +32,7 @@ class SqliteLog:
 
     `wal_limit_bytes` is where a checkpoint begins; the write-ahead log grows a little beyond.
     `spare_bytes` of removed messages stay in the file to be filled again; more is given back.
+    Opening raises UsageError, StopError, or RetryError when no space is left to open it.
     """
 
     def __init__(
@@ -45,29 +46,30 @@ class SqliteLog:
     ) -> None:
         files.check_no_links(folder)
         files.make_folder(folder)
-        self._folder_lock = files.FolderLock(folder)
-        try:
-            self._connection = open_writer(folder, partitions, stream)
-            try:
-                self._starts, self._ends = self._boundaries(partitions)
-                files.check_marks(files.read_marks(folder, partitions), _offsets(self._ends))
-            except StopError:
-                self._connection.close()
-                raise
-        except StopError:
-            self._folder_lock.release()
-            raise
         self._lock = threading.Lock()
         self._failure: StopError | None = None
         self._is_open = True
-        self._marks = files.Marks(folder, partitions)
-        self._marks.write(_offsets(self._ends))
-        page_size = int(self._connection.pragma("page_size"))
-        self._spare_pages = spare_bytes // page_size
-        self._checkpointer = Checkpointer(
-            folder / files.DATABASE, wal_limit_bytes // page_size, self._lock, self._fail
-        )
-        self._connection.set_wal_hook(self._on_commit)
+        with ExitStack() as opened:
+            self._folder_lock = files.FolderLock(folder)
+            opened.callback(self._folder_lock.release)
+            self._connection = open_writer(folder, partitions, stream)
+            opened.callback(self._connection.close)
+            self._starts, self._ends = self._boundaries(partitions)
+            files.check_marks(files.read_marks(folder, partitions), _offsets(self._ends))
+            with self._translated("opening it"):
+                # What a crash left behind may not have been synced yet, and readers will see it.
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._marks = files.Marks(folder, partitions)
+            opened.callback(self._marks.close)
+            self._marks.write(_offsets(self._ends))
+            page_size = int(self._connection.pragma("page_size"))
+            self._spare_pages = spare_bytes // page_size
+            self._checkpointer = Checkpointer(
+                folder / files.DATABASE, wal_limit_bytes // page_size, self._lock, self._fail
+            )
+            opened.callback(self._checkpointer.close)
+            self._connection.set_wal_hook(self._on_commit)
+            self._opened = opened.pop_all()
 
     @property
     def partitions(self) -> int:
@@ -119,10 +121,10 @@ class SqliteLog:
             if not self._is_open:
                 return
             self._is_open = False
-        self._checkpointer.close()
-        self._connection.close()
-        self._marks.close()
-        self._folder_lock.release()
+            with suppress(*SQLITE_ERRORS):  # a tidy folder, nothing more
+                if self._failure is None:
+                    self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._opened.close()
 
     def _boundaries(self, partitions: int) -> tuple[list[Mark], list[Mark]]:
         """Return starts and ends as the file has them, and see that each fits the other."""
@@ -190,11 +192,11 @@ class SqliteLog:
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
-        if failure := getattr(self, "_failure", None):
-            raise failure
+        if self._failure is not None:
+            raise self._failure
         try:
             yield
-        except apsw.Error as error:
+        except SQLITE_ERRORS as error:
             named = translate(error, self._connection, doing)
             if isinstance(named, StopError):
                 self._failure = named
