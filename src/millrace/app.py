@@ -1,24 +1,19 @@
 """Start, run and drain roles; embeddable, so tests start them in their own loop.
 
-A role is a coroutine that runs until its life is over. What it is made of comes from `wiring`; here
-is only the order in which it starts, what runs beside it, and how it ends. Blocking work (the
-pump, the keeper) has a thread of its own, which owns its connections.
+A role is a coroutine that runs until its life is over. What it is made of comes from `wiring`, and
+is imported when the role runs, so a process carries only what it needs. Blocking work (the pump,
+the keeper) has a thread of its own, which owns its connections.
 Source: architecture.md 3, D-01, D-57, reliability.md F51.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
-from millrace import wiring
-from millrace.flow.backoff import Backoff
+from millrace.errors import RetryError, StopError
 from millrace.settings import Settings
-
-_log = structlog.get_logger("millrace.app")
 
 Announce = Callable[[str, Mapping[str, Any]], None]
 
@@ -40,90 +35,117 @@ class Life:
 
 
 async def run(settings: Settings, roles: Iterable[str], life: Life) -> None:
-    """Run roles in this process until their life is over.
+    """Run roles in this process until their life is over; each starts after the one before.
 
     Raises:
         StopError: A role cannot start, or must not go on.
     """
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_lived(ROLES[name](settings, life), life)) for name in roles]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name in roles:
+                started = asyncio.Event()
+                group.create_task(_lived(ROLES[name](settings, life, started), life, started))
+                await started.wait()
+    except* StopError as errors:
+        raise _first(errors) from None
 
 
-async def _lived(role: Any, life: Life) -> None:
+async def _lived(role: Coroutine[Any, Any, None], life: Life, started: asyncio.Event) -> None:
     try:
         await role
     finally:
         life.end()
+        started.set()
 
 
-async def ingest(settings: Settings, life: Life) -> None:
+def _first(errors: BaseExceptionGroup[StopError]) -> StopError:
+    found = errors.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+
+
+async def ingest(settings: Settings, life: Life, started: asyncio.Event) -> None:
     """The way in: broker, log, and the care of the log."""
-    with wiring.ingest(settings) as parts:
+    from millrace.wiring.edge import EdgeParts, open_edge  # noqa: PLC0415 - see the module
+    from millrace.wiring.health import serve_health  # noqa: PLC0415
+
+    async def keep_log(parts: EdgeParts) -> None:
+        while True:
+            await asyncio.sleep(KEEP_LOG_EVERY_S)
+            await parts.keep_log()
+
+    with open_edge(settings) as parts:
         await parts.broker.start()
+
+        def ready(address: str) -> None:
+            life.announce(
+                "ingest", {**parts.listening, "ingest metrics": f"http://{address}/metrics"}
+            )
+            started.set()
+
         async with asyncio.TaskGroup() as group:
-            carrying = group.create_task(parts.worker.run())
-            keeping = group.create_task(_keep_log(parts))
-            health = group.create_task(parts.health.serve("ingest", life.over))
-            life.announce("ingest", {**parts.listening, "health": await parts.health.address()})
-            await life.over.wait()
+            tasks = [group.create_task(parts.worker.run()), group.create_task(keep_log(parts))]
+            await serve_health(parts.health, settings, "ingest", over=life.over, ready=ready)
             await parts.broker.close()
-            for task in (carrying, keeping):
+            for task in tasks:
                 task.cancel()
-            await health
 
 
-async def process(settings: Settings, life: Life) -> None:
+async def process(settings: Settings, life: Life, started: asyncio.Event) -> None:
     """The middle: the pump in its thread."""
-    health = wiring.role_health(settings, "process")
-    started = threading.Event()
-    async with asyncio.TaskGroup() as group:
-        pumping = group.create_task(
-            asyncio.to_thread(_pump, settings, health, started, life.over_in_threads)
-        )
-        serving = group.create_task(health.serve("process", life.over))
-        await _first(pumping, asyncio.to_thread(started.wait))
-        life.announce("process", {"health": await health.address()})
-        await serving
+    from millrace.wiring import core  # noqa: PLC0415 - see the module
+    from millrace.wiring.health import serve_health  # noqa: PLC0415
+
+    metrics, pumping = core.core_metrics(), threading.Event()
+
+    def pump() -> None:
+        with core.open_pump(settings, metrics) as opened:
+            pumping.set()
+            opened.run(life.over_in_threads)
+
+    def check() -> None:
+        if not pumping.is_set():
+            raise RetryError("the pump has not started")
+
+    def ready(address: str) -> None:
+        life.announce("process", {"process metrics": f"http://{address}/metrics"})
+        started.set()
+
+    with core.open_health(settings, metrics, check) as health:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_ending(asyncio.to_thread(pump), life))
+            await serve_health(health, settings, "process", over=life.over, ready=ready)
 
 
-async def tend(settings: Settings, life: Life) -> None:
+async def tend(settings: Settings, life: Life, started: asyncio.Event) -> None:
     """The keeper of history: seal, compact, archive, retire."""
-    await asyncio.to_thread(_tend, settings, life.over_in_threads)
+    from millrace.wiring.core import open_keeper  # noqa: PLC0415 - see the module
+
+    def keep() -> None:
+        with open_keeper(settings) as keeper:
+            keeper.run(life.over_in_threads)
+
+    life.announce("tend", {})
+    started.set()
+    await asyncio.to_thread(keep)
 
 
-async def serve(settings: Settings, life: Life) -> None:
+async def serve(settings: Settings, life: Life, started: asyncio.Event) -> None:
     """The way out: API, WebSocket, page."""
-    async with wiring.serve(settings) as parts:
-        await parts.run(life.over, lambda listening: life.announce("serve", listening))
+    from millrace.wiring.out import serve_everything  # noqa: PLC0415 - see the module
+
+    def ready(address: str) -> None:
+        life.announce("serve", {"page and API": f"http://{address}/"})
+        started.set()
+
+    await serve_everything(settings, over=life.over, ready=ready)
 
 
 ROLES = {"ingest": ingest, "process": process, "tend": tend, "serve": serve}
 
 
-async def _first(task: asyncio.Task[None], other: Any) -> None:
-    waiting = asyncio.ensure_future(other)  # noqa: TID251 - ended by the event it waits for
-    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-
-
-async def _keep_log(parts: wiring.IngestParts) -> None:
-    while True:
-        await asyncio.sleep(KEEP_LOG_EVERY_S)
-        await parts.keep_log()
-
-
-def _pump(
-    settings: Settings, health: wiring.RoleHealth, started: threading.Event, over: threading.Event
-) -> None:
+async def _ending(work: Coroutine[Any, Any, None], life: Life) -> None:
+    """Run work whose end, good or bad, ends the life."""
     try:
-        with wiring.pump(settings, health) as pump:
-            pump.start()
-            started.set()
-            pump.run(over)
+        await work
     finally:
-        started.set()
-
-
-def _tend(settings: Settings, over: threading.Event) -> None:
-    with wiring.tend(settings) as keeper:
-        keeper.run(over)
+        life.end()

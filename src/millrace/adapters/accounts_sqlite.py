@@ -1,5 +1,6 @@
 """The books of the ledger on SQLite, read only."""
 
+import json
 from pathlib import Path
 
 from millrace.ports.accounts import Account
@@ -24,6 +25,18 @@ class SqliteAccounts:
                 self._count("SELECT count(*) FROM dead_letters WHERE status = 'open'"),
                 self._count("SELECT count(*) FROM devices"),
             )
+
+    def needed(self) -> dict[int, int]:
+        with reading(self._db):
+            positions = self._db.execute(
+                "SELECT partition_no, min(next_offset) FROM positions GROUP BY partition_no"
+            )
+            needed = {int(partition): int(offset) for partition, offset in positions}
+            for (text,) in self._db.execute("SELECT positions FROM snapshots"):
+                for partition, offset in json.loads(text).items():
+                    number = int(partition)
+                    needed[number] = min(offset, needed.get(number, offset))
+            return needed
 
     def close(self) -> None:
         self._db.close()

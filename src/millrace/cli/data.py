@@ -10,17 +10,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from millrace import wiring
 from millrace.cli.options import AsJson, Data, settings_from
 from millrace.errors import StopError, UsageError
 from millrace.flow.balance import Balance
+from millrace.wiring.setup import open_books
 
 FORMATS = ("csv", "parquet", "arrow")
 
 
 def audit(data: Data = None, *, as_json: AsJson = False) -> None:
     """Check that every received message is accounted for; exit 1 when one is not."""
-    with wiring.books(settings_from(data)) as books:
+    with open_books(settings_from(data)) as books:
         result = books()
     if as_json:
         typer.echo(orjson.dumps(rows(result), option=orjson.OPT_INDENT_2))
@@ -82,7 +82,9 @@ def export(
     """Write readings to a file, sorted by device, metric, channel and time."""
     if form not in FORMATS:
         raise UsageError(f"--format {form} is not known", f"choose from: {', '.join(FORMATS)}")
-    with wiring.export(settings_from(data)) as exporting:
+    from millrace.wiring.out import open_export  # noqa: PLC0415 - loads the query engine
+
+    with open_export(settings_from(data)) as exporting:
         job = exporting(device or [], metric or [], start, stop, form)
         with Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),

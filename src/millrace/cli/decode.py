@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from millrace import wiring
 from millrace.cli.options import AsJson, Data, settings_from
 from millrace.errors import UsageError
 from millrace.model.instants import parse_instant
+from millrace.wiring.setup import open_preview
 
 
 def decode(
@@ -30,8 +30,8 @@ def decode(
     at_ns = None if at is None else parse_instant(at)
     if at is not None and at_ns is None:
         raise UsageError(f"--at {at} is not an instant", "write it like 2026-03-01T12:00:00Z")
-    with wiring.preview(settings_from(data)) as preview:
-        answer = preview(topic, content, at_ns, retain)
+    with open_preview(settings_from(data)) as previewer:
+        answer = previewer.preview(topic, content, at_ns=at_ns, retain=retain)
     if as_json:
         typer.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2))
     else:

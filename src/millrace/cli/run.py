@@ -37,7 +37,7 @@ def run(
 
 async def run_roles(settings: Settings, roles: list[str], *, child: bool) -> None:
     """Run roles until a signal comes or, for a child, the parent has closed standard input."""
-    waiting = set(roles) - {"tend"}
+    waiting = set(roles)
     said: dict[str, Any] = {}
 
     def announce(role: str, listening: Mapping[str, Any]) -> None:

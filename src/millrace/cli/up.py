@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from millrace import app, wiring
+from millrace import app
 from millrace.cli.options import Data, Http, Mqtt, settings_from
 from millrace.cli.run import end_on_signals, run_roles, start
 from millrace.errors import RetryError
@@ -21,6 +21,7 @@ from millrace.flow.balance import Balance
 from millrace.flow.supervise import Child, Supervisor
 from millrace.observe import set_up_logging
 from millrace.settings import Settings
+from millrace.wiring.setup import open_books, prepare
 
 # Edge, core and serve: cut where the log and the ledger are, so that no CPU-bound thread shares a
 # process with a socket that somebody waits for (D-01).
@@ -41,7 +42,7 @@ def up(
     """Run everything on this machine: MQTT endpoint, pipeline, store, API and page."""
     settings = settings_from(data, http, mqtt)
     set_up_logging(settings.logging.level, settings.logging.format, service="up")
-    wiring.prepare(settings, demo=demo)
+    prepare(settings, demo=demo)
     if single:
         roles = [role for part in PROCESSES.values() for role in part]
         start(run_roles(settings, roles, child=False))
@@ -115,7 +116,7 @@ class Screen:
 
     async def show(self) -> None:
         """Print the summary until cancelled."""
-        with wiring.books(self._settings) as self._read:
+        with open_books(self._settings) as self._read:
             if self._console.is_terminal:
                 with Live(console=self._console, auto_refresh=False) as live:
                     while True:

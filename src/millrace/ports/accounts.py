@@ -26,6 +26,10 @@ class Accounts(Protocol):
         """Return the account of a reader, in one read transaction. Raises: RetryError."""
         ...
 
+    def needed(self) -> dict[int, int]:
+        """Return per partition the first offset that a reader or a snapshot still needs."""
+        ...
+
     def close(self) -> None:
         """Release the connection."""
         ...

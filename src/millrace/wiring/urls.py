@@ -1,4 +1,6 @@
-"""The six URLs: scheme and the rest. Three slashes lead to a relative path, four to an absolute one.
+"""The six URLs: a scheme and the rest.
+
+Three slashes lead to a relative path, four to an absolute one.
 
 Source: architecture.md 3.
 """
@@ -35,7 +37,8 @@ def path_of(url: str) -> Path:
     rest = url.partition("://")[2]
     if not rest.startswith("/") or len(rest) == 1:
         raise UsageError(
-            f"{url} names no path", f"write {scheme_of(url)}:///relative or //// for an absolute one"
+            f"{url} names no path",
+            f"write {scheme_of(url)}:///relative or //// for an absolute one",
         )
     return Path(rest[1:])
 

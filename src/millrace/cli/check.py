@@ -1,0 +1,68 @@
+"""`millrace check` and `millrace doctor`: are the settings right, is what runs right."""
+
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from millrace.cli.options import AsJson, Data, settings_from
+from millrace.errors import StopError, UsageError
+from millrace.wiring.checks import Finding, diagnose, faults
+
+SECRET_WORDS = ("password", "secret", "token")
+
+
+def check(data: Data = None, *, as_json: AsJson = False) -> None:
+    """Print the effective settings, and every fault in them at once; exit 2 when there is one."""
+    settings = settings_from(data)
+    tree = {**settings.model_dump(mode="json"), "urls": settings.urls()}
+    found = faults(settings)
+    if as_json:
+        typer.echo(orjson.dumps({"settings": tree, "faults": found}, option=orjson.OPT_INDENT_2))
+    else:
+        table = Table("setting", "value", box=None, show_header=False)
+        for name, value in _flat(tree):
+            table.add_row(name, value)
+        Console().print(table)
+    if found:
+        raise UsageError("\n".join(found), "correct the settings named above")
+    if not as_json:
+        typer.echo("the configuration is right")
+
+
+def doctor(
+    data: Data = None,
+    *,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Only what is wrong.")] = False,
+) -> None:
+    """Examine the data folder and the running roles; exit 1 when something is wrong."""
+    findings = diagnose(settings_from(data))
+    if as_json:
+        typer.echo(orjson.dumps([f._asdict() for f in findings], option=orjson.OPT_INDENT_2))
+    else:
+        for finding in findings:
+            if not (quiet and finding.is_well):
+                typer.echo(_line(finding))
+    wrong = sum(not finding.is_well for finding in findings)
+    if wrong:
+        raise StopError(f"{wrong} of {len(findings)} examinations failed", "see the lines above")
+
+
+def _line(finding: Finding) -> str:
+    mark = "ok  " if finding.is_well else "FAIL"
+    remedy = "" if finding.is_well or not finding.remedy else f"\n       → {finding.remedy}"
+    return f"{mark} {finding.name}: {finding.text}{remedy}"
+
+
+def _flat(tree: object, prefix: str = "") -> list[tuple[str, str]]:
+    if isinstance(tree, dict):
+        rows = []
+        for name, value in tree.items():
+            rows += _flat(value, f"{prefix}.{name}" if prefix else str(name))
+        return rows
+    is_secret = any(word in prefix for word in SECRET_WORDS) and not prefix.endswith("_file")
+    shown = "********" if is_secret and tree else orjson.dumps(tree).decode()
+    return [(prefix, shown)]

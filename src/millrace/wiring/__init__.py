@@ -1,0 +1,11 @@
+"""Settings to running parts. Only this package names systems.
+
+    places   URLs and listeners -> paths and addresses
+    edge     log, endpoint, ingest worker          (role ingest)
+    core     ledger, fleet, pump; keeper           (roles process, tend)
+    out      queries, registry, live, API          (role serve)
+    middle   codecs and the pure middle
+    setup    data folder, schema, first rows; books, preview, checks
+
+Each module imports the adapters of its role, so a process loads only what it runs.
+"""

@@ -1,0 +1,122 @@
+"""Is the configuration right (`check`), is the running system right (`doctor`).
+
+Both look at everything and report all that is wrong, each with its remedy.
+Source: architecture.md 3, reliability.md F48, F49.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from millrace.adapters.log_sqlite import SqliteLogReader
+from millrace.errors import MillraceError, StopError, UsageError
+from millrace.mqtt.topics import check_filter
+from millrace.settings import Settings
+from millrace.store.sqlite import open_store
+from millrace.wiring import places
+from millrace.wiring.middle import codecs
+from millrace.wiring.setup import open_books
+
+MIN_FREE_BYTES = 500_000_000
+
+
+class Finding(NamedTuple):
+    """What one examination found."""
+
+    name: str
+    is_well: bool
+    text: str
+    remedy: str = ""
+
+
+def faults(settings: Settings) -> list[str]:
+    """Return every fault of the configuration, as sentences."""
+    found = places.check_urls(settings)
+    for topic_filter in settings.f2.subscriptions:
+        try:
+            check_filter(topic_filter)
+        except MillraceError as error:
+            found.append(f"f2.subscriptions: {error}")
+    try:
+        codecs(settings)
+    except UsageError as error:
+        found.append(str(error))
+    folder = settings.data
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        found.append(f"data: {folder} cannot be written (choose another folder with --data)")
+    return found
+
+
+def diagnose(settings: Settings) -> list[Finding]:
+    """Return the findings of all examinations."""
+    examinations: Sequence[tuple[str, Callable[[Settings], str]]] = (
+        ("disk", _disk),
+        ("database", _database),
+        ("log", _log),
+        ("books", _books),
+    )
+    return [_examined(name, examine, settings) for name, examine in examinations]
+
+
+def _examined(name: str, examine: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(name, is_well=True, text=examine(settings))
+    except StopError as error:
+        return Finding(name, is_well=False, text=str(error), remedy=error.remedy)
+    except MillraceError as error:
+        return Finding(name, is_well=False, text=str(error), remedy="try again in a moment")
+
+
+def _disk(settings: Settings) -> str:
+    free = shutil.disk_usage(_existing(settings.data)).free
+    if free < MIN_FREE_BYTES:
+        raise StopError(
+            f"only {free / 1e6:,.0f} MB are free", "free space, or lower log.retention_bytes"
+        )
+    return f"{free / 1e9:,.1f} GB are free"
+
+
+def _database(settings: Settings) -> str:
+    path = places.store_path(settings)
+    with closing(open_store(path, read_only=True)) as db:
+        verdict = str(db.pragma("quick_check"))
+    if verdict != "ok":
+        raise StopError(f"{path} is damaged: {verdict}", "restore it from a backup")
+    return f"{path} is sound"
+
+
+def _log(settings: Settings) -> str:
+    """Read the whole log, so that every checksum is looked at."""
+    messages = 0
+    with closing(SqliteLogReader(places.log_folder(settings))) as log:
+        for partition, extent in enumerate(log.extents()):
+            offset = extent.start
+            while offset < extent.end:
+                batch = log.read(partition, offset, 10_000)
+                if batch is None:
+                    break
+                messages += len(batch)
+                offset = batch.next_offset
+    return f"{messages:,} messages are readable"
+
+
+def _books(settings: Settings) -> str:
+    with open_books(settings) as read:
+        result = read()
+    if result.difference:
+        raise StopError(
+            f"{result.difference:,} messages are unaccounted for",
+            "keep the data folder as it is and report this",
+        )
+    return f"balanced; {result.lag:,} messages wait, {result.open_letters:,} dead letters are open"
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,65 @@
+"""The middle and the keeper of history: pump, ledger, sealed series, archive."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+from millrace import __version__
+from millrace.adapters.accounts_sqlite import SqliteAccounts
+from millrace.adapters.clock_system import SystemClock
+from millrace.adapters.fleet_sql import SqlFleet
+from millrace.adapters.ledger_sqlite import SqliteLedger
+from millrace.flow.balance import balance
+from millrace.flow.pump import Pump
+from millrace.flow.pump_metrics import PumpMetrics
+from millrace.observe import Metrics
+from millrace.serve.role_health import RoleHealth
+from millrace.settings import Settings
+from millrace.wiring import places
+from millrace.wiring.middle import build_middle
+from millrace.wiring.setup import open_log_reader
+
+
+def core_metrics() -> Metrics:
+    """Return the metrics of the core process."""
+    return Metrics(["core"], version=__version__)
+
+
+@contextmanager
+def open_pump(settings: Settings, metrics: Metrics) -> Iterator[Pump]:
+    """Open the pump, with its state restored; for the thread that runs it."""
+    with ExitStack() as stack:
+        path = places.store_path(settings)
+        log = stack.enter_context(closing(open_log_reader(settings)))
+        ledger = stack.enter_context(closing(SqliteLedger(path)))
+        fleet = stack.enter_context(closing(SqlFleet(path)))
+        accounts = stack.enter_context(closing(SqliteAccounts(path)))
+        recorder = PumpMetrics(metrics.core)
+        recorder.resume(accounts.read().outcomes)
+        pump = Pump(
+            log=log,
+            ledger=ledger,
+            fleet=fleet,
+            middle=build_middle(settings),
+            clock=SystemClock(),
+            stream=places.STREAM,
+            observed=recorder.committed,
+        )
+        pump.start(ledger.latest_pages())
+        yield pump
+
+
+@contextmanager
+def open_health(
+    settings: Settings, metrics: Metrics, check: Callable[[], None]
+) -> Iterator[RoleHealth]:
+    """Build the health of the core; `check` raises while the pump does not run."""
+    with ExitStack() as stack:
+        log = stack.enter_context(closing(open_log_reader(settings)))
+        accounts = SqliteAccounts(places.store_path(settings))
+        stack.enter_context(closing(accounts))
+        recorder = PumpMetrics(metrics.core)
+        yield RoleHealth(
+            metrics,
+            {"metadata": check},
+            before_scrape=lambda: recorder.balanced(balance(log, accounts)),
+        )
