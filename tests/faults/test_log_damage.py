@@ -159,7 +159,7 @@ def test_f9_the_evidence_of_a_refused_log_stays(tmp_path: Path) -> None:
 
 def test_f8_a_log_without_its_file_is_refused(at_rest: Path, tmp_path: Path) -> None:
     for content in (None, b""):
-        folder = image(at_rest, tmp_path / f"gone-{content}")
+        folder = image(at_rest, tmp_path / f"gone-{content!r}")
         (folder / "log.db").unlink()
         if content is not None:
             (folder / "log.db").write_bytes(content)

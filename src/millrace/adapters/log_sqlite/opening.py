@@ -68,8 +68,11 @@ def connect(path: Path, flags: int) -> apsw.Connection:
         connection = apsw.Connection(str(path), flags=flags)
         connection.set_busy_timeout(tables.BUSY_TIMEOUT_MS)
         if not flags & apsw.SQLITE_OPEN_READONLY:
+            if _is_blank(connection):
+                connection.execute(
+                    f"PRAGMA page_size={_PAGE_SIZE_BYTES}; PRAGMA auto_vacuum=INCREMENTAL"
+                )
             connection.execute(
-                f"PRAGMA page_size={_PAGE_SIZE_BYTES}; PRAGMA auto_vacuum=INCREMENTAL;"
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA fullfsync=ON;"
                 "PRAGMA checkpoint_fullfsync=ON; PRAGMA cell_size_check=ON"
             )
