@@ -1,20 +1,18 @@
-"""A private Mosquitto on a free port of the loopback, as a fixture."""
+"""A private Mosquitto on a free port of the loopback, for a fixture to run."""
 
 import getpass
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from tests.conftest import program
 
 CONF = """\
 listener {port} 127.0.0.1
 user {user}
-allow_anonymous true
 set_tcp_nodelay true
 persistence true
 persistence_location {folder}/
@@ -42,10 +40,20 @@ class Mosquitto:
         self.port = free_port()
         self.folder = folder
         self._conf = folder / "mosquitto.conf"
-        self._conf.write_text(
-            CONF.format(port=self.port, folder=folder, user=getpass.getuser(), extra=extra)
-        )
         self._process: subprocess.Popen[bytes] | None = None
+        self.configure(extra)
+
+    def configure(self, extra: str) -> None:
+        """Write the configuration of the next start."""
+        allows = "" if "allow_anonymous" in extra else "allow_anonymous true"
+        self._conf.write_text(
+            CONF.format(
+                port=self.port,
+                folder=self.folder,
+                user=getpass.getuser(),
+                extra=f"{allows}\n{extra}",
+            )
+        )
 
     def start(self, *, timeout_s: float = 10.0) -> None:
         """Start, and return when it accepts connections."""
@@ -84,13 +92,15 @@ class Mosquitto:
             file.unlink()
 
 
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A running private broker."""
+@contextmanager
+def running_mosquitto(tmp_path: Path, *, extra: str = "") -> Iterator[Mosquitto]:
+    """Run a private broker in a folder of the test; skip the test where there is none."""
     program("mosquitto")
     folder = tmp_path / "mosquitto"
     folder.mkdir()
-    broker = Mosquitto(folder)
+    broker = Mosquitto(folder, extra=extra)
     broker.start()
-    yield broker
-    broker.kill()
+    try:
+        yield broker
+    finally:
+        broker.kill()
