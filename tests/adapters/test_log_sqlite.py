@@ -53,6 +53,13 @@ def test_goes_on_where_it_was_closed(folder: Path) -> None:
     again.close()
 
 
+def test_takes_nothing_after_it_was_closed(folder: Path) -> None:
+    log = SqliteLog(folder)
+    log.close()
+    with pytest.raises(StopError, match="closed"):
+        log.append([messages(0, 1)])
+
+
 def test_readers_do_not_need_the_writer(folder: Path) -> None:
     log = SqliteLog(folder)
     log.append([messages(0, 5)])

@@ -194,6 +194,8 @@ class SqliteLog:
     def _translated(self, doing: str) -> Iterator[None]:
         if self._failure is not None:
             raise self._failure
+        if not self._is_open:
+            raise StopError("the log is closed")
         try:
             yield
         except SQLITE_ERRORS as error:
