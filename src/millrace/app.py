@@ -92,13 +92,13 @@ async def ingest(settings: Settings, life: Life, started: asyncio.Event) -> None
 
 async def process(settings: Settings, life: Life, started: asyncio.Event) -> None:
     """The middle: the pump in its thread."""
-    from millrace.wiring import core  # noqa: PLC0415 - see the module
+    from millrace.wiring import inner  # noqa: PLC0415 - see the module
     from millrace.wiring.health import serve_health  # noqa: PLC0415
 
-    metrics, pumping = core.core_metrics(), threading.Event()
+    metrics, pumping = inner.core_metrics(), threading.Event()
 
     def pump() -> None:
-        with core.open_pump(settings, metrics) as opened:
+        with inner.open_pump(settings, metrics) as opened:
             pumping.set()
             opened.run(life.over_in_threads)
 
@@ -110,7 +110,7 @@ async def process(settings: Settings, life: Life, started: asyncio.Event) -> Non
         life.announce("process", {"process metrics": f"http://{address}/metrics"})
         started.set()
 
-    with core.open_health(settings, metrics, check) as health:
+    with inner.open_health(settings, metrics, check) as health:
         async with asyncio.TaskGroup() as group:
             group.create_task(_ending(asyncio.to_thread(pump), life))
             await serve_health(health, settings, "process", over=life.over, ready=ready)
@@ -118,7 +118,7 @@ async def process(settings: Settings, life: Life, started: asyncio.Event) -> Non
 
 async def tend(settings: Settings, life: Life, started: asyncio.Event) -> None:
     """The keeper of history: seal, compact, archive, retire."""
-    from millrace.wiring.core import open_keeper  # noqa: PLC0415 - see the module
+    from millrace.wiring.inner import open_keeper  # noqa: PLC0415 - see the module
 
     def keep() -> None:
         with open_keeper(settings) as keeper:

@@ -244,7 +244,7 @@ class SqliteLedger:
                 "INSERT INTO devices (device_id, family, role, registered, status, device_name,"
                 " device_type, location, mac_address, created_at, updated_at)"
                 " VALUES (?, ?, ?, 0, 'discovered', ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (device_id) DO NOTHING",
+                " ON CONFLICT DO NOTHING",
                 (
                     row.device_id, row.family, "controller" if is_f2 else "standalone",
                     row.device_id, row.device_type, row.location, mac, now, now,
