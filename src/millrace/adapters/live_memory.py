@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections import deque
+from itertools import islice
 
 from millrace.errors import GoneError
 from millrace.ports.ledger import HotBatch
@@ -43,7 +44,7 @@ class MemoryLive:
         if after_id < self._floor:
             raise GoneError(f"batches up to {self._floor} have left the live ring")
         first = bisect_right(self._ring, after_id, key=lambda batch: batch.id)
-        return [self._ring[at] for at in range(first, len(self._ring))]
+        return list(islice(self._ring, first, None))
 
     def newest(self) -> int:
         return self._newest

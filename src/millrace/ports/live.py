@@ -6,10 +6,28 @@ Source: D-33, API-100, API-132, API-133.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from millrace.ports.ledger import HotBatch
 from millrace.ports.registry import EventView, SeriesRow
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSummary:
+    """The sequence numbers of one device, as of the last snapshot (REG-035).
+
+    `last_seq` is -1 before the first; `updated_at` is text as REG-007 stores it; `packed` is the
+    window, which `decode.sequence` reads.
+    """
+
+    last_seq: int
+    epoch: int
+    gap_count: int
+    duplicates: int
+    resets: int
+    updated_at: str
+    packed: bytes | None = None
 
 
 class Live(Protocol):
@@ -52,6 +70,10 @@ class LiveRows(Protocol):
 
     def device_counts(self) -> Mapping[str, int]:
         """Return the number of devices by `status` (API-100)."""
+        ...
+
+    def sequence(self, device_id: str) -> SequenceSummary | None:
+        """Return the sequence numbers of a device, None when it numbers nothing (API-069)."""
         ...
 
     def close(self) -> None:
