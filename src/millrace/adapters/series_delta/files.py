@@ -137,12 +137,23 @@ def _instant(time_us: int) -> str:
     return f"{np.datetime64(time_us, 'us')}Z"
 
 
-def write_file(root: Path, run: Run, part: int, day: int, slices: Iterable[pa.Table]) -> DataFile:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file goes: table, run and date, and when that was decided (UTC milliseconds)."""
+
+    root: Path
+    run: Run
+    day: int
+    now_ms: int
+
+
+def write_file(place: Place, part: int, slices: Iterable[pa.Table]) -> DataFile:
     """Write one data file from sorted slices and make it durable.
 
     Shape: at least one slice, each with FILE_SCHEMA and rows, each beginning behind the one before.
     """
-    path = root / folder_of(day) / run.name(part)
+    root, day = place.root, place.day
+    path = root / folder_of(day) / place.run.name(part)
     is_first_of_date = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:
@@ -152,11 +163,9 @@ def write_file(root: Path, run: Run, part: int, day: int, slices: Iterable[pa.Ta
     sync(path.parent)
     if is_first_of_date:
         sync(root)
-    facts = path.stat()
     return DataFile(
-        f"{folder_of(day)}/{path.name}", run, day, extent.rows, facts.st_size,
-        facts.st_mtime_ns // 1_000_000, extent.first_series, extent.last_series,
-        extent.first_us, extent.last_us,
+        f"{folder_of(day)}/{path.name}", place.run, day, extent.rows, path.stat().st_size,
+        place.now_ms, extent.first_series, extent.last_series, extent.first_us, extent.last_us,
     )  # fmt: skip
 
 

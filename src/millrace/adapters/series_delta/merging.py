@@ -21,6 +21,7 @@ from millrace.adapters.series_delta.files import (
     DAY_US,
     FILE_SCHEMA,
     DataFile,
+    Place,
     Run,
     write_file,
 )
@@ -98,25 +99,28 @@ def _joins(run: _Weighed, weight: int, *, is_over: bool, is_due: bool) -> bool:
     return is_over and is_due and run.rows <= _FILE_ROWS
 
 
-def merge_files(root: Path, merge: Merge, connection: duckdb.DuckDBPyConnection) -> list[DataFile]:
+def merge_files(
+    root: Path, merge: Merge, connection: duckdb.DuckDBPyConnection, *, now_ms: int
+) -> list[DataFile]:
     """Write the files of a merge, a bounded number of rows in memory at any time.
 
     Raises:
         duckdb.Error: A file cannot be read.
     """
     files = sorted(merge.files, key=lambda file: (file.run.last_batch_id, file.run.merges))
+    place = Place(root, merge.run, merge.day, now_ms)
     cuts = _cuts(root, files)
     slices = (_slice(root, files, cut, connection) for cut in cuts)
     made: list[DataFile] = []
     pending: list[pa.Table] = []
     for table in slices:
         if pending and sum(map(len, pending)) + len(table) > _FILE_ROWS:
-            made.append(write_file(root, merge.run, len(made), merge.day, pending))
+            made.append(write_file(place, len(made), pending))
             pending = []
         if len(table):
             pending.append(table)
     if pending:
-        made.append(write_file(root, merge.run, len(made), merge.day, pending))
+        made.append(write_file(place, len(made), pending))
     return made
 
 

@@ -15,11 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from millrace.adapters.series_delta.engine import UNREADABLE, open_engine
-from millrace.adapters.series_delta.files import DAY_US, Columns, DataFile, Run, write_file
+from millrace.adapters.series_delta.files import DAY_US, Columns, DataFile, Place, Run, write_file
 from millrace.adapters.series_delta.merging import merge_files, plan_merges
 from millrace.adapters.series_delta.sorting import sorted_day
 from millrace.adapters.series_delta.table import create_table
 from millrace.errors import RetryError, StopError
+from millrace.flow.crashpoints import crashpoint
 
 GRACE_NS = 60_000_000_000
 
@@ -47,20 +48,21 @@ class DeltaSeries:
     def seal(self, rows: pa.Table, last_batch_id: int) -> None:
         if last_batch_id <= self._table.sealed_through:
             return
-        run = Run(last_batch_id, 0)
+        run, now_ms = Run(last_batch_id, 0), self._now_ms()
         with self._storing():
             files = [
-                write_file(self._root, run, 0, day, [part.table()])
+                write_file(Place(self._root, run, day, now_ms), 0, [part.table()])
                 for day, part in split_days(rows)
             ]
-        self._table.commit(files, [], now_ms=self._now_ms(), batch_id=last_batch_id)
+        crashpoint("seal_before_commit")
+        self._table.commit(files, [], now_ms=now_ms, batch_id=last_batch_id)
 
     def compact(self, now_ns: int) -> int:
-        replaced = 0
-        for merge in plan_merges(self._table.files, now_ns // 1_000_000):
+        replaced, now_ms = 0, now_ns // 1_000_000
+        for merge in plan_merges(self._table.files, now_ms):
             with self._storing():
-                files = merge_files(self._root, merge, self._engine)
-            self._table.commit(files, merge.files, now_ms=now_ns // 1_000_000, changes_rows=False)
+                files = merge_files(self._root, merge, self._engine, now_ms=now_ms)
+            self._table.commit(files, merge.files, now_ms=now_ms, changes_rows=False)
             replaced += len(merge.files)
         return replaced
 
