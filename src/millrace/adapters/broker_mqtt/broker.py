@@ -11,6 +11,7 @@ Source: MTR-002, MTR-008, D-17, D-42; reliability.md F15, F16, F17.
 import asyncio
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Final
 
 import structlog
 
@@ -37,6 +38,9 @@ from millrace.mqtt.session import ClientSession
 from millrace.ports.broker import Intake
 from millrace.ports.clock import Clock
 from millrace.ports.log import Note
+
+# A link that was up for so long is lost by accident; one that breaks sooner may do so for ever.
+STABLE_S: Final = 30.0
 
 
 def _nothing(*_: object) -> None:
@@ -81,6 +85,8 @@ class MqttBroker:
         self._backlog = Backlog()
         self._link: MqttLink | None = None
         self._is_up = False
+        self._up_at_s = 0.0
+        self._pause_s = 0.0
         self._is_closed = False
         self._knows_session = upstream.had_session
         self._notes = [Note(session_note(upstream.client_id), b"1")]
@@ -94,7 +100,7 @@ class MqttBroker:
             await self._dial()
         except RetryError as error:
             # The broker may come later than we do; `receive` goes on trying.
-            self._backoff.failed(error)
+            self._pause_s = self._backoff.failed(error)
 
     async def receive(self) -> Intake:
         while not self._backlog:
@@ -169,11 +175,13 @@ class MqttBroker:
             raise ProtocolError(reason, f"the broker refuses the message: {reason_name(reason)}")
 
     async def _redial(self) -> None:
-        """Try to connect; after a failure wait, longer each time, with jitter."""
+        """Try to connect, after a pause with jitter that grows with each failure (F15)."""
+        pause_s, self._pause_s = self._pause_s, 0.0
+        await asyncio.sleep(pause_s)
         try:
             await self._dial()
         except (RetryError, StopError) as error:
-            await asyncio.sleep(self._backoff.failed(error))
+            self._pause_s = self._backoff.failed(error)
 
     async def _dial(self) -> None:
         """Connect and subscribe, if that has not happened."""
@@ -256,7 +264,7 @@ class MqttBroker:
 
     def _up(self) -> None:
         self._is_up = True
-        self._backoff.succeeded()
+        self._up_at_s = self._clock.steady_s()
         self._on_link(True)  # noqa: FBT003 - the one argument of a gauge
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
@@ -268,10 +276,14 @@ class MqttBroker:
     def _lost(self, error: Exception | None) -> None:
         """Take note that the connection is gone; `receive` brings it back."""
         self._link = None
-        self._fail(RetryError(f"{self._upstream.link} has closed the connection: {error}"))
+        reason = RetryError(f"the connection is gone: {error or 'closed by the broker'}")
+        self._fail(reason)
         if self._is_up:
             self._is_up = False
             self._on_link(False)  # noqa: FBT003 - the one argument of a gauge
             if not self._is_closed:
-                self._log.warning("mqtt_disconnected", reason=str(error or "closed by the broker"))
+                self._log.warning("mqtt_disconnected", reason=str(reason))
+                if self._clock.steady_s() - self._up_at_s >= STABLE_S:
+                    self._backoff.succeeded()
+                self._pause_s = self._backoff.failed(reason)
         self._news.set()
