@@ -3,8 +3,7 @@
 Layout, little endian::
 
     PREFIX  magic "MRFR", version u8, codec u8, partition u16, crc32 u32
-    HEADER  first offset u64, count u32, size of the plain body u32,
-            smallest and greatest instant of receipt i64 i64
+    HEADER  first offset u64, count u32, size of the plain body u32
     BODY    the columns, one lz4 block, or plain where that would not be smaller
 
 The checksum covers everything but itself, so a frame that was stored at another place than its own
@@ -40,7 +39,7 @@ PLAIN, LZ4 = 0, 1
 MAX_BODY_BYTES = 1 << 29
 
 _PREFIX = Struct("<4sBBHI")
-_HEADER = Struct("<QIIqq")
+_HEADER = Struct("<QII")
 _SIZES = Struct("<BIII")
 _INSTANT = Struct("<q")
 _BODY_AT = _PREFIX.size + _HEADER.size
@@ -68,13 +67,11 @@ class Columns(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a frame belongs, and what its header says of it. Units: UTC nanoseconds."""
+    """Where a frame belongs, and how many messages it holds."""
 
     partition: int
     first_offset: int
     messages: int
-    received_min_ns: int
-    received_max_ns: int
 
 
 def seal(columns: Columns, *, partition: int, first_offset: int) -> bytes:
@@ -100,8 +97,7 @@ def seal(columns: Columns, *, partition: int, first_offset: int) -> bytes:
         packed = lz4.block.compress(body, store_size=False)
         if len(packed) < plain_size:
             codec, body = LZ4, packed
-    times = columns.received_at_ns
-    header = _HEADER.pack(first_offset, count, plain_size, min(times), max(times))
+    header = _HEADER.pack(first_offset, count, plain_size)
     crc = _checksum(codec, partition, header, body, version=VERSION)
     return b"".join((_PREFIX.pack(MAGIC, VERSION, codec, partition, crc), header, body))
 
@@ -139,8 +135,8 @@ def _verified(frame: bytes) -> tuple[Place, int, int]:
             f"frame version {version} is not known, only {VERSION}",
             "use the release that wrote this log, or a later one",
         )
-    first_offset, count, plain_size, low, high = _HEADER.unpack(header)
-    return Place(partition, first_offset, count, low, high), codec, plain_size
+    first_offset, count, plain_size = _HEADER.unpack(header)
+    return Place(partition, first_offset, count), codec, plain_size
 
 
 def _plain(body: bytes, codec: int, plain_size: int) -> bytes:

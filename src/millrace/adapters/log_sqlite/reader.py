@@ -229,7 +229,7 @@ def _opened(partition: int, row: _Stored) -> Columns:
         where, columns = unseal(frame)
     except CorruptFrameError as error:
         raise _damage(partition, first, first + messages - 1, str(error)) from error
-    if where[:3] != (partition, first, messages):
+    if where != (partition, first, messages):
         raise _damage(partition, first, first + messages - 1, "their frame is of another place")
     return columns
 
