@@ -49,7 +49,8 @@ class MqttLink(asyncio.Protocol):
 
     A link that its owner has closed, or whose session has been connected anew, is deaf: its bytes
     and its end concern nobody. `drained` is there while the socket takes no more; it is set when
-    the socket does again.
+    the socket does again. With `gather_s` a busy socket is left alone for so long after a read: a
+    broker writes message by message, and fifty small reads cost ten times what one large one does.
     """
 
     __slots__ = (
@@ -59,10 +60,12 @@ class MqttLink(asyncio.Protocol):
         "_is_held",
         "_on_lost",
         "_on_packets",
+        "_read_at_s",
         "_session",
         "_timer",
         "_transport",
         "drained",
+        "gather_s",
     )
 
     def __init__(
@@ -80,6 +83,8 @@ class MqttLink(asyncio.Protocol):
         self._heard = True
         self._is_held = False
         self.drained: asyncio.Event | None = None
+        self.gather_s = 0.0
+        self._read_at_s = 0.0
         self._epoch = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -105,6 +110,8 @@ class MqttLink(asyncio.Protocol):
         self.flush()
         if self._cause is not None and self._transport is not None:
             self._transport.close()
+        elif self.gather_s:
+            self._gather()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -136,14 +143,30 @@ class MqttLink(asyncio.Protocol):
         if is_held:
             self._transport.pause_reading()
         else:
-            self._heard = True
-            self._transport.resume_reading()
+            self._go_on()
 
     def close(self) -> None:
         """End the connection after what was written; nothing more is heard of it."""
         self._epoch = DEAF
         if self._transport is not None:
             self._transport.close()
+
+    def _gather(self) -> None:
+        """Leave the socket alone for a moment, if reads follow each other closely."""
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        is_busy = now_s - self._read_at_s < 2 * self.gather_s
+        self._read_at_s = now_s
+        if is_busy and self._transport is not None:
+            self._transport.pause_reading()
+            loop.call_later(self.gather_s, self._go_on)
+
+    def _go_on(self) -> None:
+        """Read again, unless there is a reason not to."""
+        transport = self._transport
+        if transport is not None and not self._is_held and not transport.is_closing():
+            self._heard = True
+            transport.resume_reading()
 
     def _wait(self) -> None:
         """Set the timer of the keep-alive; three of its periods are less than what is allowed."""

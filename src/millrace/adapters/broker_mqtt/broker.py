@@ -41,6 +41,8 @@ from millrace.ports.log import Note
 
 # A link that was up for so long is lost by accident; one that breaks sooner may do so for ever.
 STABLE_S: Final = 30.0
+# A quarter of what a commit of the log takes: more messages a read, hardly later.
+GATHER_S: Final = 0.001
 
 
 def _nothing(*_: object) -> None:
@@ -196,6 +198,7 @@ class MqttBroker:
             try:
                 async with asyncio.timeout(upstream.timeout_s):
                     self._link = await open_link(address, self._session, self._take_in, self._lost)
+                    self._link.gather_s = GATHER_S
                     await self._ready
             except TimeoutError:
                 raise RetryError(f"{upstream.link} does not answer") from None
