@@ -152,23 +152,23 @@ def _zone_offset(wall_seconds: int, zone: ZoneInfo) -> int:
 
 
 def _epoch(whole: int, billionths: int) -> int | None:
-    size = abs(whole)
+    unit = _unit_of(abs(whole))
+    ns = whole * unit + billionths * unit // SECOND_NS
+    return ns if MIN_NS <= ns <= MAX_NS else None
+
+
+def _unit_of(size: float) -> int:
     for limit, unit in _MAGNITUDES:
         if size < limit:
-            return whole * unit + billionths * unit // SECOND_NS
-    return whole if size <= MAX_NS else None
+            return unit
+    return 1
 
 
 def _epoch_float(value: float) -> int | None:
     if not -_FLOAT_LIMIT < value < _FLOAT_LIMIT:  # NaN compares false as well
         return None
     number, divisor = value.as_integer_ratio()
-    size = abs(value)
-    for limit, unit in _MAGNITUDES:
-        if size < limit:
-            microseconds = (2 * number * unit + divisor * 1_000) // (2 * divisor * 1_000)
-            break
-    else:
-        microseconds = (number // divisor + 500) // 1_000
+    scaled, thousand = 2 * number * _unit_of(abs(value)), 1_000 * divisor
+    microseconds = (scaled + thousand) // (2 * thousand)
     ns = microseconds * MICROSECOND_NS
     return ns if MIN_NS <= ns <= MAX_NS else None
