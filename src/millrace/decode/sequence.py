@@ -21,12 +21,13 @@ from millrace.decode.sequence_state import (
 )
 from millrace.model import quality
 from millrace.model.event import Event
-from millrace.model.instants import DAY_NS, MIN_NS, SECOND_NS
+from millrace.model.instants import DAY_NS, MAX_NS, MIN_NS, SECOND_NS
 from millrace.model.sequence import SEQ_MODULUS, SequenceFacts, Verdict
 from millrace.model.work import SequenceRow
 
 _HALF = SEQ_MODULUS // 2
 _BOOT_TOLERANCE_NS = 5 * SECOND_NS
+_MAX_UPTIME_S = MAX_NS // SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +299,7 @@ class _Case:
 
     def _boot_ns(self) -> int | None:
         uptime_s = self._fact.uptime_s
-        if self._time_ns is None or uptime_s is None:
+        if self._time_ns is None or uptime_s is None or uptime_s > _MAX_UPTIME_S:
             return None
         boot_ns = self._time_ns - int(uptime_s * SECOND_NS)
         return boot_ns if boot_ns > MIN_NS else None
@@ -324,3 +325,13 @@ def _distance(seq: int, high: int) -> int:
     """Return how far `seq` is above `high` on the circle, in (-2^31, 2^31]."""
     d = (seq - high) & SEQ_MASK
     return d - SEQ_MODULUS if d > _HALF else d
+
+
+def missing_of(packed: bytes) -> tuple[int, ...]:
+    """Return the numbers that can still be filled, from the packed window of a device.
+
+    Raises:
+        StopError: The window was packed by a version that is not known.
+    """
+    window = unpack(SequenceRow("", -1, 0, 0, 0, 0, None, packed)).window
+    return tuple(sorted(window.missing)) if window else ()

@@ -1,0 +1,133 @@
+"""The fast way through telemetry writes what the exact way writes, or leaves the message to it."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from millrace.codecs.meter import MeterCodec, MeterOptions
+from millrace.codecs.meter.telemetry import TelemetryPlan
+from millrace.errors import RejectError
+from millrace.model.decoded import Decoded
+from millrace.model.device import unknown
+from millrace.model.message import REDRIVE
+from millrace.model.series import SeriesBook
+from tests.codecs.outcome import instant, outcome
+
+AT = instant("2026-03-01T12:00:00Z")
+NOW = "2026-03-01T12:00:00Z"
+
+
+def plan_of(book: SeriesBook, options: MeterOptions | None = None) -> TelemetryPlan:
+    plan = MeterCodec(options).compile("iot/m1/telemetry", unknown("m1", "meter"), book)
+    assert isinstance(plan, TelemetryPlan)
+    return plan
+
+
+def run(decode: Any, book: SeriesBook, payload: bytes, flags: int) -> Any:
+    out = Decoded()
+    out.message = 0
+    try:
+        decode(payload, AT, flags, out)
+    except RejectError as error:
+        return error.reason, error.element, error.index
+    return outcome(out, book), out.facts, out.overwritten
+
+
+rarely_odd = st.sampled_from([None, 5, 5.0, 1e400, "x", True, -1, [], {}])
+times = st.sampled_from(
+    [
+        NOW,
+        "2026-03-01T11:59:59.250Z",
+        "2026-03-01T11:59:58.123456789Z",
+        "2026-03-01 11:59:58",
+        "2026-03-01T12:10:00.001Z",
+        "1970-01-01T00:00:10Z",
+        1772366399,
+        1772366399.0,
+        1772366399000000001,
+        1772366399000000001.0,
+        "yesterday",
+        "",
+    ]
+)
+names = st.sampled_from(["voltage_dc", "current_dc", "temperature", "pf", "x", "y", "", "a\n"])
+units = st.sampled_from(["V", "A", "Cel", "kV", "", "x" * 33])
+values = st.floats(-100, 100, allow_nan=False) | st.sampled_from([1e9, 2**70, float("nan"), -0.0])
+elements = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": names | rarely_odd,
+        "val": values | rarely_odd,
+        "unit": units | rarely_odd,
+        "ts": times | rarely_odd,
+    },
+)
+good_elements = st.fixed_dictionaries(
+    {"type": names, "val": st.integers(-40, 40) | st.floats(-1, 1)},
+    optional={"unit": units, "ts": times},
+)
+bodies = st.fixed_dictionaries(
+    {"measurements": st.lists(good_elements | elements, max_size=6) | rarely_odd},
+    optional={
+        "v": st.just(2) | rarely_odd,
+        "device_id": st.sampled_from(["m1", "m2"]) | rarely_odd,
+        "ts": times | rarely_odd,
+        "seq": st.integers(-2, 2**32 + 1) | rarely_odd,
+        "msg_type": st.sampled_from(["telemetry", "hello"]) | rarely_odd,
+        "timestamp": times,
+        "humidity": values,
+    },
+)
+
+
+@settings(max_examples=400)
+@given(st.lists(bodies, min_size=1, max_size=3), st.sampled_from([0, REDRIVE]))
+@example([{"measurements": [{"type": "x", "val": 1, "ts": 1772366399000000001}] * 2, "seq": 1}], 0)
+def test_fast_and_exact_agree(sent: list[dict[str, Any]], flags: int) -> None:
+    fast_book, exact_book = SeriesBook(), SeriesBook()
+    fast, exact = plan_of(fast_book), plan_of(exact_book)
+    for body in sent:
+        payload = json.dumps(body).encode()
+        got = run(fast.decode, fast_book, payload, flags)
+        assert got == run(exact.decode_exactly, exact_book, payload, flags)
+
+
+def test_usual_datagram_takes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the comparison above would compare the exact way with itself (B3)."""
+    elements_ = [
+        {"ts": f"2026-03-01T11:59:{s:02d}.500Z", "type": name, "val": 1, "unit": unit}
+        for s in range(10)
+        for name, unit in (("voltage_dc", "V"), ("current_dc", "A"))
+    ]
+    body = {
+        "v": 2,
+        "device_id": "m1",
+        "ts": NOW,
+        "seq": 1,
+        "msg_type": "telemetry",
+        "measurements": elements_,
+    }
+    book = SeriesBook()
+    plan = plan_of(book)
+    monkeypatch.delattr(TelemetryPlan, "decode_exactly")
+    for _ in range(2):
+        out = Decoded()
+        plan.decode(json.dumps(body).encode(), AT, 0, out)
+        assert len(out.slots) == 20
+        assert [fact.seq for fact in out.facts] == [1]
+
+
+def test_cardinality_stops_new_series_only() -> None:
+    """MTR-045"""
+    book = SeriesBook(max_per_device=2)
+    plan = plan_of(book)
+    body = {"ts": NOW, "seq": 1, "measurements": [{"type": t, "val": 1} for t in "abca"]}
+    got, _, overwritten = run(plan.decode, book, json.dumps(body).encode(), 0)
+    assert [r["metric"] for r in got["readings"]] == ["b", "a"]
+    assert got["dead_letters"] == [
+        {"reason": "cardinality", "element": "measurements[2]", "index": 2}
+    ]
+    assert overwritten == 1
