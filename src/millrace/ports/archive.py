@@ -36,3 +36,70 @@ class Archive(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object; a missing one is no error."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Messages of one partition that are about to become objects (D-28).
+
+    `first` and `last` are log offsets, both inclusive; `key` is that of the manifest which will
+    list the objects.
+    """
+
+    partition: int
+    first: int
+    last: int
+    key: str
+
+
+class ArchivePositions(Protocol):
+    """How far the archiver has come, kept in the ledger. Thread-confined."""
+
+    def position(self, partition: int) -> int:
+        """Return the offset of the next message to archive, 0 at first."""
+        ...
+
+    def intent(self, partition: int) -> Intent | None:
+        """Return what was begun and not finished."""
+        ...
+
+    def begin(self, intent: Intent) -> None:
+        """Remember an intent durably, before the first of its objects is written.
+
+        Raises:
+            FencedError: Another intent of this partition is not finished.
+            RetryError: The ledger is away; nothing was stored.
+        """
+        ...
+
+    def finish(self, intent: Intent) -> None:
+        """Move the position behind an intent and forget it, as one transaction.
+
+        Raises:
+            FencedError: That intent is not the one that was begun.
+            RetryError: The ledger is away; nothing was stored.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the connection."""
+        ...
+
+
+class Outcomes(Protocol):
+    """What became of messages, as far as the archive must know. Thread-confined."""
+
+    def decided(self, partition: int) -> int:
+        """Return the offset up to which (exclusive) every message has its outcome."""
+        ...
+
+    def not_stored(self, partition: int, first: int, last: int) -> set[int]:
+        """Return the offsets, both ends inclusive, of duplicates and of whole dead letters.
+
+        Source: MTR-134, D-52.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the connection."""
+        ...
