@@ -38,6 +38,9 @@ Encoder = Callable[[Any, int], bytes]
 
 PINGREQ: Final = b"\xc0\x00"
 PINGRESP: Final = b"\xd0\x00"
+# First byte, length of one or two bytes, length of the topic.
+_PUBLISH_1: Final = struct.Struct(">BBH").pack
+_PUBLISH_2: Final = struct.Struct(">BBBH").pack
 
 
 def encode(packet: Packet, version: int) -> bytes:
@@ -106,10 +109,9 @@ def publish_bytes(  # noqa: PLR0913, PLR0917
     length = 2 + len(middle) + len(payload)
     head = 0x30 | (dup and 8) | qos << 1 | (retain and 1)
     if length < 128:
-        return bytes((head, length, size >> 8, size & 255)) + middle + payload
+        return _PUBLISH_1(head, length, size) + middle + payload
     if length < 16_384:
-        second = length >> 7
-        return bytes((head, length & 127 | 128, second, size >> 8, size & 255)) + middle + payload
+        return _PUBLISH_2(head, length & 127 | 128, length >> 7, size) + middle + payload
     return b"".join(
         (bytes((head,)), encode_varint(length), size.to_bytes(2, "big"), middle, payload)
     )
