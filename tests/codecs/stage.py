@@ -99,7 +99,8 @@ def payload_of(step: Mapping[str, Any]) -> bytes:
 def generated(recipe: Mapping[str, Any]) -> dict[str, Any]:
     first_ns = parse_instant(recipe["first_ts"])
     assert first_ns is not None
-    return recipe["envelope"] | {
+    return {
+        **recipe["envelope"],
         "measurements": [
             {
                 "ts": format_instant(first_ns + k * recipe["step_ms"] * MILLISECOND_NS),
@@ -108,7 +109,7 @@ def generated(recipe: Mapping[str, Any]) -> dict[str, Any]:
                 "unit": recipe["unit"],
             }
             for k in range(recipe["count"])
-        ]
+        ],
     }
 
 

@@ -78,7 +78,7 @@ class Model:
                 if epoch:
                     epoch.missing = {}
 
-    def rows(
+    def rows(  # noqa: C901, PLR0911 - one branch for each row of the table
         self, fact: SequenceFacts, seq: int, ts: int | None
     ) -> tuple[bool, tuple[str, dict[str, Any]] | None]:
         now, before, digest = self.now, self.before, fact.digest
@@ -159,10 +159,10 @@ class Model:
             return
         if self.first_ts is None:
             self.first_ts = ts
-        if fact.is_hello and fact.uptime_s is not None:
-            if self.hello is None or signed(seq, self.hello[0]) > 0:
-                boot = None if ts is None else ts - int(fact.uptime_s * S)
-                self.hello = (seq, fact.uptime_s, boot)
+        is_newest = self.hello is None or signed(seq, self.hello[0]) > 0
+        if fact.is_hello and fact.uptime_s is not None and is_newest:
+            boot = None if ts is None else ts - int(fact.uptime_s * S)
+            self.hello = (seq, fact.uptime_s, boot)
 
     def begin(self, fact: SequenceFacts, seq: int, ts: int | None) -> tuple[bool, None]:
         self.now = Epoch(seq)

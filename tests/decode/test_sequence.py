@@ -1,12 +1,13 @@
 """Sequence tracking: against the literal model, over batch cuts and restarts, and row by row."""
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from millrace.decode.sequence import SequenceTracker, SequenceView
 from millrace.errors import StopError
@@ -53,8 +54,8 @@ def streams(draw: st.DrawFn) -> list[SequenceFacts]:
         clock_s += 1
         if act == "copy" and found:
             old = draw(st.sampled_from(found))
-            at_ns = T0 + int(at_s * S)
-            found.append(SequenceFacts(number, *astuple(old)[1:4], at_ns, *astuple(old)[5:]))
+            copy = replace(old, message=number, received_at_ns=T0 + int(at_s * S))
+            found.append(copy)
             continue
         if act == "lose":
             seq = (seq + draw(st.sampled_from([1, 2, 62, 63, 64, 1022, 1023, 1024, 3000]))) % TOP
@@ -85,10 +86,6 @@ def streams(draw: st.DrawFn) -> list[SequenceFacts]:
     return found
 
 
-def astuple(facts: SequenceFacts) -> tuple[Any, ...]:
-    return tuple(getattr(facts, name) for name in facts.__struct_fields__)
-
-
 def run_on(first: int, last: int, at_s: float = 0) -> list[SequenceFacts]:
     return [fact(n % TOP, at_s) for n in range(first, last + 1)]
 
@@ -96,7 +93,7 @@ def run_on(first: int, last: int, at_s: float = 0) -> list[SequenceFacts]:
 @settings(max_examples=400)
 @given(streams(), st.sampled_from([0, 70, 1100]))
 def test_tracker_does_what_the_table_says(sent: list[SequenceFacts], ahead: int) -> None:
-    """MTR-052 to MTR-057"""
+    """MTR-052 to MTR-057."""
     tracker, model = SequenceTracker(), Model()
     first = next((f.seq for f in sent if f.seq is not None), 0)
     before = run_on(first - ahead, first - 1, -100)
@@ -121,7 +118,7 @@ def test_tracker_does_what_the_table_says(sent: list[SequenceFacts], ahead: int)
 @settings(max_examples=60)
 @given(streams(), st.sets(st.integers(0, 30)))
 def test_batch_cuts_and_restarts_change_nothing(sent: list[SequenceFacts], cuts: set[int]) -> None:
-    """D-13, MTR-059"""
+    """D-13, MTR-059."""
     whole = SequenceTracker()
     expected = whole.judge(sent)
     tracker, stored, got = SequenceTracker(), dict[str, SequenceRow](), list[Verdict]()
@@ -147,11 +144,11 @@ def test_only_changed_devices_are_written() -> None:
 
 @pytest.mark.parametrize("state", [b"", b"\x02rest", b"\x01", b"\x01" + b"\xff" * 40])
 def test_state_that_cannot_be_read_stops(state: bytes) -> None:
-    """D-22"""
+    """D-22."""
     tracker, _ = feed(fact(1))
     (row,) = tracker.dirty()
     with pytest.raises(StopError, match="m1"):
-        SequenceTracker().restore([replace(row, state=state)])
+        SequenceTracker().restore([dataclasses.replace(row, state=state)])
 
 
 def test_unknown_device_is_shown_empty() -> None:
@@ -159,20 +156,20 @@ def test_unknown_device_is_shown_empty() -> None:
 
 
 def test_devices_are_independent() -> None:
-    """MTR-052"""
+    """MTR-052."""
     _, verdicts = feed(fact(5), fact(5, device_id="b"), fact(6, device_id="b"), fact(5))
     assert [v.duplicate for v in verdicts] == ["seq"]
 
 
 def test_no_seq_leaves_the_sequence_alone() -> None:
-    """MTR-052"""
+    """MTR-052."""
     tracker, verdicts = feed(fact(5), fact(None, status="offline"), fact(6))
     assert verdicts == []
     assert tracker.view("m1", T0).last_seq == 6
 
 
 def test_conflict_is_flagged_and_kept() -> None:
-    """MTR-053"""
+    """MTR-053."""
     _, verdicts = feed(fact(4990), fact(4991), fact(4990, digest=7), fact(4990, digest=7))
     assert [(v.duplicate, v.flags) for v in verdicts] == [
         (None, quality.SEQ_CONFLICT),
@@ -196,7 +193,7 @@ def test_numbers_given_up_for_lost_do_not_fill() -> None:
 
 
 def test_jump_is_a_new_epoch() -> None:
-    """MTR-057, row 7"""
+    """MTR-057, row 7."""
     _, verdicts = feed(fact(5000, 0, ts=None), fact(5000 + 65_537, 1, ts=None))
     assert events(verdicts) == [
         (
@@ -226,7 +223,7 @@ def test_copies_made_before_a_restart_stay_copies() -> None:
 
 
 def test_previous_epoch_is_kept_for_600_s() -> None:
-    """MTR-057"""
+    """MTR-057."""
     old = [fact(3000, 0), fact(3001, 10)]
     copy = fact(3001, 660, ts=10)
     _, verdicts = feed(*old, fact(0, 60), copy)
@@ -234,7 +231,7 @@ def test_previous_epoch_is_kept_for_600_s() -> None:
 
 
 def test_retained_copy_of_the_last_status_is_a_duplicate() -> None:
-    """MTR-076"""
+    """MTR-076."""
     live = fact(None, 0, status="online", digest=9)
     replayed = fact(None, 1, status="online", digest=9, is_live=False)
     other = fact(None, 2, status="offline", digest=8, is_live=False)

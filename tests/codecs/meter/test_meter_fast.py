@@ -36,7 +36,7 @@ def run(decode: Any, book: SeriesBook, payload: bytes, flags: int) -> Any:
     return outcome(out, book), out.facts, out.overwritten
 
 
-rarely_odd = st.sampled_from([None, 5, 5.0, 1e400, "x", True, -1, [], {}])
+rarely_odd: st.SearchStrategy[Any] = st.sampled_from([None, 5, 5.0, 1e400, "x", True, -1, [], {}])
 times = st.sampled_from(
     [
         NOW,
@@ -121,7 +121,7 @@ def test_usual_datagram_takes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_cardinality_stops_new_series_only() -> None:
-    """MTR-045"""
+    """MTR-045."""
     book = SeriesBook(max_per_device=2)
     plan = plan_of(book)
     body = {"ts": NOW, "seq": 1, "measurements": [{"type": t, "val": 1} for t in "abca"]}

@@ -50,7 +50,9 @@ class HelloPlan:
         write(points, envelope.flags, out)
         arrival = Arrival(payload, received_at_ns, flags)
         envelope.facts(arrival, out, is_hello=True, uptime_s=found.get("uptime_s"))
-        said = {name: found[name] for name in ("fw_version", "uptime_s") if name in found}
+        said: dict[str, Any] = {
+            name: found[name] for name in ("fw_version", "uptime_s") if name in found
+        }
         out.report("hello", self._device_id, said)
 
     def _stamp(self, envelope: Envelope, received_at_ns: int) -> tuple[int, int]:
