@@ -287,9 +287,7 @@ def _matches(row: dict[str, Any], query: DeviceQuery) -> bool:
 
 
 def _table(rows: Sequence[Row]) -> pa.Table:
-    columns = list(zip(*rows, strict=True)) or [[], [], [], [], []]
     arrays = [
-        pa.array(list(column), field.type)
-        for column, field in zip(columns, READING_SCHEMA, strict=True)
+        pa.array([row[at] for row in rows], field.type) for at, field in enumerate(READING_SCHEMA)
     ]
     return pa.Table.from_arrays(arrays, schema=READING_SCHEMA)

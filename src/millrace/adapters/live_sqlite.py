@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import apsw
 
 from millrace.model.series import SeriesKey
 from millrace.ports.live import SequenceSummary
@@ -64,6 +63,6 @@ class SqliteLiveRows:
     def close(self) -> None:
         self._db.close()
 
-    def _all(self, query: str, values: apsw.Bindings) -> list[tuple[Any, ...]]:
+    def _all(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         with reading(self._db):
             return self._db.execute(query, values).fetchall()

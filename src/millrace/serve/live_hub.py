@@ -178,7 +178,8 @@ class LiveHub:
             # rather than losing some.
             is_last = at + FRAME_POINTS >= len(rows)
             position = str(self.newest if is_last else self._flushed)
-            hand_out(one.members, ",".join(filter(None, map(texts.get, numbers))), position)
+            body = ",".join(filter(None, map(texts.get, numbers)))
+            hand_out(one.members, body, position, str(self.newest))
             await asyncio.sleep(0)
 
     def join(self, subscription: Subscription) -> None:
@@ -212,8 +213,8 @@ class LiveHub:
                 member.outbox.put(event_frame(member, event, body))
 
 
-def hand_out(members: Sequence[Subscription], body: str, position: str) -> None:
-    """Queue one frame of points for each of these subscriptions."""
+def hand_out(members: Sequence[Subscription], body: str, position: str, through: str) -> None:
+    """Queue one frame of points for each of these subscriptions; see `Frame.through`."""
     texts: dict[str, str] = {}
     for member in members:
         text = texts.get(member.id)
@@ -221,7 +222,7 @@ def hand_out(members: Sequence[Subscription], body: str, position: str) -> None:
             name = orjson.dumps(member.id).decode()
             text = f'{{"type":"points","id":{name},"position":"{position}","points":[{body}]}}'
             texts[member.id] = text
-        member.outbox.put(Frame("points", member.id, position, text))
+        member.outbox.put(Frame("points", member.id, position, text, through))
 
 
 def event_body(event: EventView) -> dict[str, object]:

@@ -18,12 +18,16 @@ _ROOM_FRAMES = MAX_FRAMES // 2
 
 
 class Frame(NamedTuple):
-    """One frame: its type, the subscription it is for, where that stands after it, its text."""
+    """One frame: its type, the subscription it is for, where that stands after it, its text.
+
+    `through` is the position that the frame is part of, when others must follow to reach it.
+    """
 
     type: str
     subscription: str
     position: str
     text: str
+    through: str = ""
 
 
 @dataclass(slots=True)
@@ -92,12 +96,13 @@ class Outbox:
         self.dropped += 1
         if not frame.subscription:
             return
+        stop = frame.through or frame.position
         loss = self._losses.get(frame.subscription)
         if loss is None:
             start = self._sent.get(frame.subscription, frame.position)
-            self._losses[frame.subscription] = _Loss(start, frame.position, 1)
+            self._losses[frame.subscription] = _Loss(start, stop, 1)
         else:
-            loss.stop = frame.position or loss.stop
+            loss.stop = stop
             loss.frames += 1
 
 

@@ -102,7 +102,7 @@ class Replay:
             is_last = at + FRAME_POINTS >= len(rows)
             position = str(batch.id if is_last else batch.id - 1)
             body = ",".join(filter(None, encode(chunk, hub.directory)))
-            hand_out([subscription], body, position)
+            hand_out([subscription], body, position, str(batch.id))
             await asyncio.sleep(0)
 
     async def _join_events(self, subscription: Subscription, since: int | None) -> None:

@@ -20,6 +20,7 @@ from millrace.serve.app import background
 from millrace.serve.live_socket import MAX_FRAME_BYTES
 
 GRACE_S = 5
+UNREAD_MS = 60_000
 MAX_CONNECTIONS = 2_000
 _BACKLOG = 1_024
 
@@ -50,6 +51,8 @@ def listen(host: str, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # A peer that reads nothing must not hold its connection, and our memory, for ever.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
         sock.bind((host, port))
         sock.listen(_BACKLOG)
     except OSError as error:
