@@ -1,7 +1,7 @@
 """An endpoint with a log behind it, and a client that does exactly what it is told."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, ClassVar, TypeVar
 
@@ -39,6 +39,13 @@ PATIENCE_S = 5.0
 FAST = EndpointLimits(sweep_s=0.02)
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that only looking at it can tell."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - counters of the endpoint wake nobody
+            await asyncio.sleep(0.005)
+
+
 class Rig:
     """An endpoint, its log, and the worker between them; `gate` closed lets nothing be durable."""
 
@@ -74,9 +81,7 @@ class Rig:
                 places.append((number, len(batch) - 1))
             self.notes_seen += len(intake.notes)
             self.log.append(list(batches.values()), intake.notes)
-            self.broker.settle(
-                intake, [(n, batches[n].first_offset + at) for n, at in places]
-            )
+            self.broker.settle(intake, [(n, batches[n].first_offset + at) for n, at in places])
 
     def logged(self) -> list[tuple[str, bytes]]:
         """Return topic and payload of all messages in the log."""
@@ -93,10 +98,8 @@ class Rig:
 
     async def until_logged(self, count: int) -> list[tuple[str, bytes]]:
         """Wait until the log holds so many messages."""
-        async with asyncio.timeout(PATIENCE_S):
-            while len(found := self.logged()) < count:
-                await asyncio.sleep(0.005)
-        return found
+        await until(lambda: len(self.logged()) >= count)
+        return self.logged()
 
 
 @asynccontextmanager

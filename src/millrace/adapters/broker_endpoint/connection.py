@@ -7,7 +7,9 @@ Source: MQTT 5.0, 3 and 4.13; D-17; faults F37, F38, F44; attacks A5, A8, A9, A1
 """
 
 import asyncio
+import socket
 
+from millrace.adapters.broker_endpoint.routes import REMEMBERED_CHARS
 from millrace.adapters.broker_endpoint.services import Services
 from millrace.adapters.broker_endpoint.session import QOS_2, V5, Session
 from millrace.mqtt import properties as props
@@ -36,6 +38,8 @@ ALLOWED_MAX = 4_096
 # A client that has sent before it could know our receive maximum is not at fault (MTR-010)
 GRACE_S = 5.0
 CLOSING_S = 5.0
+# The largest CONNECT has five fields of 64 KiB; what is read with it may follow
+EARLY_BYTES_MAX = 768 << 10
 HIGH_WATER_BYTES = 256 << 10
 DUP_BIT = 8
 
@@ -48,10 +52,10 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_aliases", "_allowed", "_decoder", "_hub", "_is_held", "_max_aliases", "_opened_s",
-        "_out", "_out_bytes", "_services", "_transport", "_unacknowledged", "allowance_s",
-        "deadline_s", "is_active", "is_closing", "is_full", "is_paused", "max_packet_bytes",
-        "receive_max", "session", "version",
+        "_aliases", "_allowed", "_decoder", "_early_bytes", "_hub", "_is_held", "_max_aliases",
+        "_opened_s", "_out", "_out_bytes", "_services", "_transport", "_unacknowledged",
+        "allowance_s", "deadline_s", "is_active", "is_closing", "is_full", "is_paused",
+        "max_packet_bytes", "receive_max", "session", "version",
     )  # fmt: skip
 
     def __init__(self, services: Services) -> None:
@@ -65,7 +69,7 @@ class Connection(asyncio.Protocol):
         )
         self._allowed: set[str] = set()
         self._out: list[bytes] = []
-        self._out_bytes = 0
+        self._out_bytes = self._early_bytes = 0
         self._aliases: dict[str, int] | None = None
         self._max_aliases = 0
         self._unacknowledged = 0
@@ -102,7 +106,7 @@ class Connection(asyncio.Protocol):
             self._hub.flush()
 
     def data_received(self, data: bytes) -> None:
-        if self.is_closing:
+        if self.is_closing or (self.session is None and not self._is_modest(data)):
             return
         error: ProtocolError | None = None
         try:
@@ -118,6 +122,15 @@ class Connection(asyncio.Protocol):
         if error is not None:
             self._fail(error)
         self._hub.flush()
+
+    def _is_modest(self, data: bytes) -> bool:
+        """Return whether a stranger has sent no more than a CONNECT can be; else drop it."""
+        self._early_bytes += len(data)
+        if self._early_bytes <= EARLY_BYTES_MAX:
+            return True
+        self._hub.counters.protocol_errors += 1
+        self.abort()
+        return False
 
     # One loop on purpose: it runs for every message.
     def _take(self, packets: list[Packet]) -> None:
@@ -159,9 +172,10 @@ class Connection(asyncio.Protocol):
             if not self._services.publishing.may_publish(session.principal, topic):
                 self._services.publishing.refuse(self, packet)
                 return False
-            if len(self._allowed) >= ALLOWED_MAX:
-                self._allowed.clear()
-            self._allowed.add(topic)
+            if len(topic) <= REMEMBERED_CHARS:
+                if len(self._allowed) >= ALLOWED_MAX:
+                    self._allowed.clear()
+                self._allowed.add(topic)
         return self._services.publishing.take(session, self, packet)
 
     def _close_rows(self, first: int, acks: list[int]) -> None:
@@ -259,7 +273,16 @@ class Connection(asyncio.Protocol):
         keep_alive_s = packet.keep_alive_s
         if self.version == V5:
             keep_alive_s = told.get(props.SERVER_KEEP_ALIVE, keep_alive_s)
-        self.allowance_s = keep_alive_s * 1.5 or float("inf")
+        self.allowance_s = keep_alive_s * 1.5
+        if not keep_alive_s:
+            self._let_the_kernel_watch()
+
+    def _let_the_kernel_watch(self) -> None:
+        """Find a peer that is gone without its help: it announced no keep-alive."""
+        self.allowance_s = float("inf")
+        sock = self._transport.get_extra_info("socket") if self._transport else None
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def _certificate_cn(self) -> str | None:
         certificate = self._transport.get_extra_info("peercert") if self._transport else None
@@ -326,7 +349,7 @@ class Connection(asyncio.Protocol):
         self._out.clear()
         self._out_bytes = 0
         self._transport.write(data)
-        if self.buffered_bytes > 2 * self._hub.limits.subscriber_buffer_bytes:
+        if self.is_full and self.buffered_bytes > 2 * self._hub.limits.subscriber_buffer_bytes:
             self._hub.counters.slow_disconnects += 1
             self.abort()
 

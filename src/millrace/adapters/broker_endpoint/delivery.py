@@ -3,8 +3,8 @@
 Rules: QoS 0 goes out or is dropped and counted. QoS 1 and 2 wait in the order of the log behind
 the client's receive maximum; a queue over its bound disconnects a client that is there, and costs
 one that is away the newest message, counted. A durable session's queue is stored in parts, as
-positions; QoS 2 packet ids of durable sessions are stored before they are used, so that a restart
-between two packets neither repeats nor loses a message.
+positions, twice a second or at once where it matters; QoS 2 packet ids of durable sessions are
+stored before they are used, so that a restart between two packets neither repeats nor loses one.
 Source: MQTT 5.0, 4.3, 4.4, 4.9; D-16; fault F43.
 """
 
@@ -22,6 +22,7 @@ from millrace.adapters.broker_endpoint.records import (
 from millrace.adapters.broker_endpoint.routes import Routes, Target
 from millrace.adapters.broker_endpoint.sending import Sender
 from millrace.adapters.broker_endpoint.session import (
+    DONE,
     HELD,
     QOS_2,
     RELEASED,
@@ -36,6 +37,8 @@ from millrace.mqtt.packets import PubRel, encode
 from millrace.mqtt.reasons import QUOTA_EXCEEDED
 
 FETCH_MAX = 64
+MEMBERS_MAX = 1_024
+QUEUE_IN_MEMORY_BYTES = 256 << 10
 
 Fetch = Callable[[Session, list[Delivery]], None]
 
@@ -54,6 +57,9 @@ class Outbound:
         self._sender = sender
         self._parts: dict[Session, tuple[Part, list[Delivery]]] = {}
         self.fetch: Fetch | None = None
+        self.queued = 0
+        # The parts hold something that reading the log again would not bring back as it is
+        self.is_urgent = False
 
     def route(self, message: Message, ref: tuple[int, int] | None) -> None:
         """Give a message to everybody who subscribes to its topic; `ref` is its log position."""
@@ -103,6 +109,8 @@ class Outbound:
             self._enqueue(session, delivery)
 
     def _store(self, session: Session, delivery: Delivery) -> None:
+        self.is_urgent |= delivery.qos == QOS_2 or delivery.ref is None
+        self.is_urgent |= delivery.properties is not None
         # At QoS 2 every message is a part of its own: a part that is half done is sent again
         if delivery.qos == QOS_2:
             part = delivery.part = session.next_part()
@@ -112,6 +120,8 @@ class Outbound:
         if session not in self._parts:
             self._parts[session] = session.next_part(), []
         part, members = self._parts[session]
+        if len(members) > MEMBERS_MAX and len(members) > 2 * part.left:
+            members[:] = [member for member in members if member.state != DONE]
         members.append(delivery)
         delivery.part = part
         part.left += 1
@@ -122,23 +132,32 @@ class Outbound:
             if part.left:
                 self._note_part(session, part, members)
         self._parts.clear()
+        self.is_urgent = False
+
+    def has_unstored(self) -> bool:
+        """Whether any queue grew since it was last written down."""
+        return bool(self._parts)
 
     def _note_part(self, session: Session, part: Part, members: list[Delivery]) -> None:
-        record = QueueRecord(VERSION, [member.entry() for member in members])
+        waiting = [member for member in members if member.state != DONE]
+        record = QueueRecord(VERSION, [member.entry() for member in waiting])
         key = queue_key(session.client_id, part.number)
         # What is in the log is found there again; what the server said itself is only here
-        is_urgent = any(member.ref is None for member in members)
-        note = self._inbox.note if is_urgent else self._inbox.note_lazily
+        is_said = any(member.ref is None for member in waiting)
+        note = self._inbox.note if is_said else self._inbox.note_lazily
         note(key, encode_record(record))
 
     def _enqueue(self, session: Session, delivery: Delivery) -> None:
         queue = session.queue
         if queue is None:
             queue = session.queue = deque()
-        if session.peer is None and delivery.ref is not None:
+        is_long = session.peer is None or session.queue_bytes > QUEUE_IN_MEMORY_BYTES
+        if is_long and session.is_durable and delivery.ref is not None:
             delivery.message = None
         size = session.queue_bytes + delivery.size()
-        if len(queue) >= self._limits.max_queue or size > self._limits.max_queue_bytes:
+        limits = self._limits
+        is_full = len(queue) >= limits.max_queue or self.queued >= limits.max_queued
+        if is_full or size > limits.max_queue_bytes:
             self._counters.dropped_to_subscribers += 1
             self.done(session, delivery)
             if session.peer is not None:
@@ -147,6 +166,7 @@ class Outbound:
             return
         session.queue_bytes = size
         queue.append(delivery)
+        self.queued += 1
 
     def _has_room(self, session: Session, peer: Peer) -> bool:
         return len(session.inflight or ()) < peer.receive_max and not peer.is_full
@@ -166,6 +186,7 @@ class Outbound:
                 self._fetch(session, [d for d in ahead if d.message is None])
                 return
             delivery = queue.popleft()
+            self.queued -= 1
             session.queue_bytes -= delivery.size()
             self._start(session, peer, delivery)
 
@@ -192,6 +213,7 @@ class Outbound:
                 session.queue_bytes += delivery.size()
             elif session.queue and delivery in session.queue:
                 session.queue.remove(delivery)
+                self.queued -= 1
                 self._counters.dropped_to_subscribers += 1
                 self.done(session, delivery)
         self.pump(session)
@@ -229,6 +251,8 @@ class Outbound:
 
     def done(self, session: Session, delivery: Delivery) -> None:
         """Take note that a delivery needs nothing more; forget its part with the last."""
+        delivery.state = DONE
+        delivery.message = None
         part = delivery.part
         if part is None:
             return
@@ -255,5 +279,6 @@ class Outbound:
         waiting = [*(session.queue or ()), *(session.inflight or {}).values()]
         for number in {delivery.part.number for delivery in waiting if delivery.part}:
             self._inbox.note(queue_key(session.client_id, number), None)
+        self.queued -= len(session.queue or ())
         session.queue = session.inflight = session.missing = None
         session.queue_bytes = 0

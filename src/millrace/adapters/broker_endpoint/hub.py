@@ -9,6 +9,12 @@ from millrace.adapters.broker_endpoint.delivery import Outbound
 from millrace.adapters.broker_endpoint.inbox import Inbox
 from millrace.adapters.broker_endpoint.limits import EndpointCounters, EndpointLimits
 from millrace.adapters.broker_endpoint.receipts import Receipts
+from millrace.adapters.broker_endpoint.records import (
+    ROUTED,
+    VERSION,
+    RoutedRecord,
+    encode_record,
+)
 from millrace.adapters.broker_endpoint.retained import RetainedMessages
 from millrace.adapters.broker_endpoint.routes import Routes
 from millrace.adapters.broker_endpoint.sending import Sender
@@ -68,6 +74,13 @@ class Hub:
             pending, self.unwritten = self.unwritten, []
             for peer in pending:
                 peer.flush()
+
+    def checkpoint(self) -> None:
+        """Write down what grew in the queues, and up to where in the log they are complete."""
+        self.outbound.store_parts()
+        if self.routes.durable:
+            record = RoutedRecord(VERSION, self.offsets)
+            self.inbox.note_lazily(ROUTED, encode_record(record))
 
     def wake_at(self, due_s: float, client_id: str) -> None:
         """See to it that the sweep looks at a client then."""

@@ -14,6 +14,8 @@ class EndpointLimits:
 
     Units: bytes and seconds as named; `receive_max` and `max_unacknowledged` in messages.
     `receive_max` is announced to MQTT 5 clients; at `max_unacknowledged` a socket is paused.
+    `max_unreleased` QoS 2 messages may wait for their PUBREL. `max_queue` is per session,
+    `max_queued` over all of them.
     """
 
     max_packet_bytes: int = 4 << 20
@@ -26,10 +28,12 @@ class EndpointLimits:
     topic_alias_max: int = 32
     receive_max: int = 64
     max_unacknowledged: int = 128
+    max_unreleased: int = 1_024
     max_pending_bytes: int = 64 << 20
     max_retained: int = 200_000
     max_retained_bytes: int = 64 << 20
-    max_queue: int = 100_000
+    max_queue: int = 10_000
+    max_queued: int = 500_000
     max_queue_bytes: int = 16 << 20
     subscriber_buffer_bytes: int = 4 << 20
     connect_timeout_s: float = 10.0

@@ -190,7 +190,8 @@ class EndpointBroker:
             self._services.publishing.note_retained(message)
             self._services.publishing.retain(message)
         self._hub.outbound.route(message, None)
-        self._hub.outbound.store_parts()
+        if self._hub.outbound.is_urgent:
+            self._hub.checkpoint()
 
     async def _durable(self) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -12,20 +12,18 @@ from millrace.adapters.broker_endpoint.hub import Hub
 from millrace.adapters.broker_endpoint.inbox import Ticket
 from millrace.adapters.broker_endpoint.records import (
     RETAINED,
-    ROUTED,
     VERSION,
     WILL,
     RetainedRecord,
-    RoutedRecord,
     WillRecord,
     encode_record,
 )
 from millrace.adapters.broker_endpoint.sending import forwarded
 from millrace.adapters.broker_endpoint.session import QOS_2, V5, Message, Peer, Session
 from millrace.model.message import DUP, RETAIN
-from millrace.mqtt.packets import PubAck, Publish, PubRec, encode, pubrecs
+from millrace.mqtt.packets import ProtocolError, PubAck, Publish, PubRec, encode, pubrecs
 from millrace.mqtt.properties import MESSAGE_EXPIRY, Properties
-from millrace.mqtt.reasons import NOT_AUTHORIZED
+from millrace.mqtt.reasons import NOT_AUTHORIZED, RECEIVE_MAXIMUM_EXCEEDED
 
 
 class Publishing:
@@ -79,6 +77,8 @@ class Publishing:
         if received is None:
             received = session.received = {}
         if packet_id not in received:
+            if len(received) >= self._hub.limits.max_unreleased:
+                raise ProtocolError(RECEIVE_MAXIMUM_EXCEEDED, "too many ids without PUBREL")
             received[packet_id] = peer
             self._hub.inbox.ticket.received.append((session, packet_id))
             self._hub.inbox.note_exactly_once(session)
@@ -168,15 +168,10 @@ class Publishing:
             if message.retain:
                 self.retain(message)
             hub.outbound.route(message, offsets[index])
-        if ticket.routed:
-            hub.outbound.store_parts()
         if hub.routes.durable and len(offsets):
-            self._note_routed(offsets)
+            for partition, offset in dict(offsets[:]).items():
+                hub.offsets[partition] = offset + 1
         for action in ticket.actions:
             action()
-
-    def _note_routed(self, offsets: Sequence[tuple[int, int]]) -> None:
-        for partition, offset in dict(offsets[:]).items():
-            self._hub.offsets[partition] = offset + 1
-        record = RoutedRecord(VERSION, self._hub.offsets)
-        self._hub.inbox.note_lazily(ROUTED, encode_record(record))
+        if hub.outbound.is_urgent:
+            hub.checkpoint()

@@ -139,6 +139,7 @@ class Restoration:
                         session.queue = deque()
                     session.queue.append(delivery)
                     session.queue_bytes += delivery.size()
+                    self._hub.outbound.queued += 1
 
     def _fly(
         self,
@@ -167,7 +168,7 @@ class Restoration:
                 self._route(batch)
                 offset = batch.first_offset + len(batch)
             hub.offsets[partition] = offset
-        hub.outbound.store_parts()
+        hub.checkpoint()
 
     def _route(self, batch: RawBatch) -> None:
         columns = zip(batch.topics, batch.payloads, batch.flags, batch.client_ids, strict=True)

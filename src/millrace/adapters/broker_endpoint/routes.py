@@ -12,6 +12,8 @@ from millrace.adapters.broker_endpoint.session import Session
 from millrace.mqtt.topics import TopicTree, parse_shared
 
 REMEMBERED_MAX = 262_144
+# Longer names are looked up every time: a memory of names must not be a way to fill memory (F41)
+REMEMBERED_CHARS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,8 @@ class Routes:
             if len(self._known) + len(self.quiet) > REMEMBERED_MAX:
                 self._forget("#")
             route = self._plan(topic)
+            if len(topic) > REMEMBERED_CHARS:
+                return route
             if route is NOBODY:
                 self.quiet.add(topic)
             else:

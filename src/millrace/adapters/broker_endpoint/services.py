@@ -121,6 +121,8 @@ class Services:
                 hub.counters.timeouts += 1
                 connection.disconnect(KEEP_ALIVE_TIMEOUT)
         self.lifecycle.sweep(now_s)
+        if hub.outbound.has_unstored():
+            hub.checkpoint()
         hub.inbox.hasten()
         hub.flush()
 

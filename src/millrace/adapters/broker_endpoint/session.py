@@ -6,8 +6,9 @@ Source: MQTT 5.0, 3.1.2.11 and 4.1; D-16.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from millrace.adapters.broker_endpoint.records import (
     VERSION,
@@ -19,7 +20,7 @@ from millrace.adapters.broker_endpoint.records import (
     WillRecord,
 )
 
-QUEUED, HELD, SENT, RELEASED = range(4)
+QUEUED, HELD, SENT, RELEASED, DONE = range(5)
 QOS_2 = 2
 V5 = 5
 
@@ -67,8 +68,7 @@ class Peer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """A message on its way to subscribers. `expires_ns` 0: never. `sender` is a client id."""
 
     topic: str

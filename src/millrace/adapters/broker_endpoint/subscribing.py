@@ -59,6 +59,7 @@ class Subscribing:
         answer = encode(SubAck(packet.packet_id, reasons), peer.version)
         if session.is_durable:
             self._lifecycle.note(session)
+            self._hub.checkpoint()
             self._hub.inbox.after(lambda: self._answer(session, peer, answer, fresh))
         else:
             self._answer(session, peer, answer, fresh)
@@ -99,7 +100,8 @@ class Subscribing:
             identifiers = (record.identifier,) if record.identifier else ()
             for message in self._hub.retained.find(name):
                 self._hub.outbound.send_retained(session, message, qos=record.qos, ids=identifiers)
-        self._hub.outbound.store_parts()
+        if self._hub.outbound.is_urgent:
+            self._hub.checkpoint()
 
     def unsubscribe(self, session: Session, peer: Peer, packet: Unsubscribe) -> None:
         """Give subscriptions up and answer."""
