@@ -74,7 +74,8 @@ async def ingest(settings: Settings, life: Life, started: asyncio.Event) -> None
             await parts.keep_log()
 
     with open_edge(settings) as parts:
-        await parts.broker.start()
+        for link in parts.links:
+            await link.broker.start()
 
         def ready(address: str) -> None:
             life.announce(
@@ -83,9 +84,11 @@ async def ingest(settings: Settings, life: Life, started: asyncio.Event) -> None
             started.set()
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(parts.worker.run()), group.create_task(keep_log(parts))]
-            await serve_health(parts.health, settings, "ingest", over=life.over, ready=ready)
-            await parts.broker.close()
+            tasks = [group.create_task(worker.run()) for worker in parts.workers]
+            tasks.append(group.create_task(keep_log(parts)))
+            await serve_health(parts.health(), settings, "ingest", over=life.over, ready=ready)
+            for link in parts.links:
+                await link.broker.close()
             for task in tasks:
                 task.cancel()
 

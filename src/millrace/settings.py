@@ -108,7 +108,7 @@ class LoggingSettings(Section):
     """What is said on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["console", "json"] = "console"
+    format: Literal["text", "json"] = "text"
 
 
 class RegistrySettings(Section):

@@ -5,6 +5,7 @@ interrupted. An error is one plain line with its remedy on standard error, never
 Source: D-57.
 """
 
+import importlib.util
 import sys
 
 import typer
@@ -14,7 +15,6 @@ from millrace.cli.check import check, doctor
 from millrace.cli.data import audit, export
 from millrace.cli.decode import decode
 from millrace.cli.run import run
-from millrace.cli.simulate import simulate
 from millrace.cli.up import up
 from millrace.errors import MillraceError, RetryError, StopError
 
@@ -33,7 +33,10 @@ def command() -> typer.Typer:
     )
     for function in (up, run, decode, check, doctor, audit, export):
         app.command()(function)
-    app.add_typer(simulate(), name="simulate")
+    if importlib.util.find_spec("millrace.cli.simulate"):
+        from millrace.cli.simulate import simulate
+
+        app.add_typer(simulate(), name="simulate")
     app.command("version")(_version)
     return app
 

@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from millrace.cli.options import AsJson, Data, settings_from
-from millrace.errors import StopError, UsageError
+from millrace.cli.options import AsJson, Data, settings_from, sound
+from millrace.errors import StopError
 from millrace.wiring.checks import Finding, diagnose, faults
 
 SECRET_WORDS = ("password", "secret", "token")
@@ -26,8 +26,7 @@ def check(data: Data = None, *, as_json: AsJson = False) -> None:
         for name, value in _flat(tree):
             table.add_row(name, value)
         Console().print(table)
-    if found:
-        raise UsageError("\n".join(found), "correct the settings named above")
+    sound(settings)
     if not as_json:
         typer.echo("the configuration is right")
 

@@ -5,7 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from millrace.errors import UsageError
 from millrace.settings import Settings, load
+from millrace.wiring.checks import faults
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of all embedded data.")]
 Http = Annotated[str | None, typer.Option("--http", help="HOST:PORT of page and API.")]
@@ -30,3 +32,15 @@ def settings_from(
         # A second instance beside the first: only what was asked for has a fixed port.
         flags["broker"] = {"url": f"endpoint://{mqtt}", "websocket_port": 0}
     return load(flags)
+
+
+def sound(settings: Settings) -> Settings:
+    """Return settings that can work.
+
+    Raises:
+        UsageError: They cannot; every fault is listed.
+    """
+    found = faults(settings)
+    if found:
+        raise UsageError("\n".join(found), "correct the settings named above")
+    return settings

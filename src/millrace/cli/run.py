@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from millrace import app
-from millrace.cli.options import Data, Http, Mqtt, settings_from
+from millrace.cli.options import Data, Http, Mqtt, settings_from, sound
 from millrace.errors import UsageError
 from millrace.observe import set_up_logging
 from millrace.settings import Settings
@@ -30,8 +30,8 @@ def run(
         raise UsageError(
             f"there is no role {', '.join(unknown)}", f"choose from: {' '.join(app.ROLES)}"
         )
-    settings = settings_from(data, http, mqtt)
-    set_up_logging(settings.logging.level, settings.logging.format, service=roles[0])
+    settings = sound(settings_from(data, http, mqtt))
+    set_up_logging(roles[0], level=settings.logging.level, form=settings.logging.format)
     start(run_roles(settings, roles, child=child))
 
 

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from millrace import app
-from millrace.cli.options import Data, Http, Mqtt, settings_from
+from millrace.cli.options import Data, Http, Mqtt, settings_from, sound
 from millrace.cli.run import end_on_signals, run_roles, start
 from millrace.errors import RetryError
 from millrace.flow.balance import Balance
@@ -40,8 +40,8 @@ def up(
     single: Annotated[bool, typer.Option("--single", help="All roles in one process.")] = False,
 ) -> None:
     """Run everything on this machine: MQTT endpoint, pipeline, store, API and page."""
-    settings = settings_from(data, http, mqtt)
-    set_up_logging(settings.logging.level, settings.logging.format, service="up")
+    settings = sound(settings_from(data, http, mqtt))
+    set_up_logging("up", level=settings.logging.level, form=settings.logging.format)
     prepare(settings, demo=demo)
     if single:
         roles = [role for part in PROCESSES.values() for role in part]
@@ -100,7 +100,7 @@ class Screen:
         self._settings = settings
         self._children = children
         self._console = Console(stderr=True)
-        self._shown = False
+        self._shown = asyncio.Event()
         self._before = Balance()
         self._read: Callable[[], Balance] | None = None
 
@@ -108,14 +108,15 @@ class Screen:
         """Print the addresses once everything is ready; say when a child is back."""
         if child.name == "demo":
             return
-        if self._shown:
+        if self._shown.is_set():
             self._console.print(f"{child.name} is back (restart {child.restarts})")
         elif all(c.ready.is_set() for c in self._children if c.name != "demo"):
-            self._shown = True
+            self._shown.set()
             self._console.print(self._addresses())
 
     async def show(self) -> None:
-        """Print the summary until cancelled."""
+        """Print the summary until cancelled, once there is something to sum up."""
+        await self._shown.wait()
         with open_books(self._settings) as self._read:
             if self._console.is_terminal:
                 with Live(console=self._console, auto_refresh=False) as live:
@@ -136,7 +137,7 @@ class Screen:
         return table
 
     def _summary(self, seconds: float) -> str:
-        if not self._shown or self._read is None:
+        if self._read is None:
             return "starting"
         with suppress(RetryError):
             result, before = self._read(), self._before

@@ -1,7 +1,8 @@
 """What ingest shows of itself. Source: MON-101, MON-106, MON-110 to MON-124."""
 
 from collections import Counter
-from typing import Protocol
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from millrace.ingest.admit import Label
 from millrace.ingest.worker import IngestCounters
@@ -9,54 +10,54 @@ from millrace.observe.metrics import CATEGORIES, FAMILIES, EdgeMetrics, allowed
 from millrace.ports.log import Log
 
 
-class BrokerCounters(Protocol):
-    """The plain counters of a broker adapter."""
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """One broker as it is at the moment. `link` is `own` or the name of somebody else's."""
 
-    clients: int
-    auth_failures: int
-    denied: int
-    paused: int
+    link: str
+    is_up: bool = True
+    clients: int = 0
+    refused: int = 0
 
 
 class IngestMetrics:
     """Feeds the edge's metrics: histograms at each append, the rest at each scrape."""
 
-    def __init__(self, metrics: EdgeMetrics) -> None:
+    def __init__(self, metrics: EdgeMetrics, log: Log) -> None:
         self._metrics = metrics
+        self._log = log
         self._shown: Counter[tuple[str, ...]] = Counter()
-        self._counters: IngestCounters | None = None
-        self._broker: BrokerCounters | None = None
-        self._log: Log | None = None
-
-    def watch(self, counters: IngestCounters, broker: BrokerCounters, log: Log) -> None:
-        """Say where the numbers come from."""
-        self._counters, self._broker, self._log = counters, broker, log
 
     def appended(self, messages: int, seconds: float) -> None:
         """Take in one append."""
         self._metrics.append_duration.observe(seconds)
         self._metrics.batch_messages.observe(messages)
 
-    def refresh(self) -> None:
+    def refresh(self, links: Iterable[tuple[LinkState, IngestCounters]]) -> None:
         """Bring counters and gauges up to date."""
-        if self._counters is None or self._broker is None or self._log is None:
-            return
         metrics = self._metrics
-        for label, number in self._counters.received.items():
-            metrics.received.labels(*_labels(label)).inc(self._moved("received", label, number))
-        for label, number in self._counters.shed.items():
-            shed = metrics.shed.labels(_family(label.family), "queue_full")
-            shed.inc(self._moved("shed", label, number))
-        for family, number in self._counters.bytes_by_family.items():
-            size = metrics.bytes.labels(_family(family), "mqtt")
-            size.inc(self._moved("bytes", (family,), number))
         for partition, extent in enumerate(self._log.extents()):
             metrics.log_end.labels(str(partition)).set(extent.end)
-        metrics.mqtt_connected.labels("own").set(1)
-        metrics.mqtt_clients.set(self._broker.clients)
-        refused = self._broker.auth_failures + self._broker.denied
-        metrics.mqtt_auth_failures.inc(self._moved("auth", (), refused))
-        metrics.backpressure.labels("mqtt").set(int(self._counters.is_stalled))
+        clients = 0
+        for state, counters in links:
+            clients += state.clients
+            metrics.mqtt_connected.labels(state.link).set(int(state.is_up))
+            metrics.mqtt_auth_failures.inc(self._moved("refused", (state.link,), state.refused))
+            metrics.backpressure.labels("mqtt").set(int(counters.is_stalled))
+            self._count(state.link, counters)
+        metrics.mqtt_clients.set(clients)
+
+    def _count(self, link: str, counters: IngestCounters) -> None:
+        metrics = self._metrics
+        for label, number in counters.received.items():
+            received = metrics.received.labels(*_labels(label))
+            received.inc(self._moved(f"received {link}", label, number))
+        for label, number in counters.shed.items():
+            shed = metrics.shed.labels(_family(label.family), "queue_full")
+            shed.inc(self._moved(f"shed {link}", label, number))
+        for family, number in counters.bytes_by_family.items():
+            size = metrics.bytes.labels(_family(family), "mqtt")
+            size.inc(self._moved(f"bytes {link}", (family,), number))
 
     def _moved(self, kind: str, label: tuple[str, ...], number: int) -> int:
         key = (kind, *label)

@@ -37,7 +37,8 @@ class IngestCounters:
 class IngestWorker:
     """Carries messages from one broker into one log.
 
-    `observed` is called after each append with the number of messages and the seconds it took.
+    `link` names the broker in the counters. `observed` is called after each append with the number
+    of messages and the seconds it took.
     """
 
     def __init__(
@@ -47,16 +48,18 @@ class IngestWorker:
         admission: Admission,
         *,
         clock: Clock,
+        link: str = "own",
         observed: Callable[[int, float], None] | None = None,
     ) -> None:
         self._broker = broker
         self._log = log
         self._admission = admission
         self._clock = clock
+        self._link = link
         self._observed = observed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
         self.counters = IngestCounters(
-            received=_read_counts(log, RECEIVED), shed=_read_counts(log, SHED)
+            received=_read_counts(log, RECEIVED, link), shed=_read_counts(log, SHED, link)
         )
 
     async def run(self) -> None:
@@ -106,24 +109,26 @@ class IngestWorker:
         counters.received.update(admitted.received)
         counters.bytes_by_family.update(admitted.bytes_by_family)
         notes = [
-            Note(_key(RECEIVED, label), b"%d" % counters.received[label])
+            Note(self._key(RECEIVED, label), b"%d" % counters.received[label])
             for label in admitted.received
         ]
         for topic, number in intake.shed.items():
             label = Label(*self._admission.label(topic), "mqtt")
             counters.received[label] += number
             counters.shed[label] += number
-            notes.append(Note(_key(RECEIVED, label), b"%d" % counters.received[label]))
-            notes.append(Note(_key(SHED, label), b"%d" % counters.shed[label]))
+            notes.append(Note(self._key(RECEIVED, label), b"%d" % counters.received[label]))
+            notes.append(Note(self._key(SHED, label), b"%d" % counters.shed[label]))
         return notes
 
+    def _key(self, prefix: bytes, label: Label) -> bytes:
+        # Each link counts under keys of its own, so workers never write each other's totals.
+        return prefix + "/".join((*label, self._link)).encode()
 
-def _key(prefix: bytes, label: Label) -> bytes:
-    return prefix + "/".join(label).encode()
 
-
-def _read_counts(log: Log, prefix: bytes) -> Counter[Label]:
+def _read_counts(log: Log, prefix: bytes, link: str) -> Counter[Label]:
     counts: Counter[Label] = Counter()
     for key, value in log.notes(prefix):
-        counts[Label(*key[len(prefix) :].decode().split("/"))] = int(value)
+        *label, of_link = key[len(prefix) :].decode().split("/")
+        if of_link == link:
+            counts[Label(*label)] = int(value)
     return counts

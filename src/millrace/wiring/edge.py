@@ -1,4 +1,4 @@
-"""The way in: our MQTT endpoint, the log, and the worker between them."""
+"""The way in: brokers, the log, and a worker for each broker between them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,12 +7,6 @@ from dataclasses import dataclass
 
 from millrace import __version__
 from millrace.adapters.accounts_sqlite import SqliteAccounts
-from millrace.adapters.broker_endpoint import (
-    EndpointAddresses,
-    EndpointBroker,
-    EndpointLimits,
-    EndpointTls,
-)
 from millrace.adapters.clock_system import SystemClock
 from millrace.adapters.log_sqlite import SqliteLog, SqliteLogReader
 from millrace.errors import RetryError
@@ -23,28 +17,52 @@ from millrace.observe import Metrics
 from millrace.serve.role_health import RoleHealth
 from millrace.settings import Settings
 from millrace.wiring import places
+from millrace.wiring.brokers import Link, open_links
 from millrace.wiring.middle import codecs
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeParts:
-    """What the ingest role runs."""
+    """What the ingest role runs: a worker for each link."""
 
     settings: Settings
-    broker: EndpointBroker
     log: SqliteLog
-    worker: IngestWorker
-    health: RoleHealth
+    links: list[Link]
+    workers: list[IngestWorker]
+    metrics: Metrics
+    recorder: IngestMetrics
 
     @property
     def listening(self) -> dict[str, str]:
         """Where devices come in, by protocol."""
-        host, _ = places.endpoint_address(self.settings)
-        return {name: f"{host}:{port}" for name, port in self.broker.ports.items()}
+        host, _ = places.broker_address(places.broker_urls(self.settings)[0])
+        ports = [port for link in self.links for port in link.listening.items()]
+        return {name: f"{host}:{port}" for name, port in ports}
+
+    def health(self) -> RoleHealth:
+        """Return health and metrics of the role."""
+        return RoleHealth(
+            self.metrics,
+            {"log": self._check_log, "mqtt": self._check_links},
+            before_scrape=self._refresh,
+        )
 
     async def keep_log(self) -> None:
         """Remove what retention no longer keeps and every reader has passed."""
         await asyncio.to_thread(self._retire)
+
+    def _check_log(self) -> None:
+        if any(worker.counters.is_stalled for worker in self.workers):
+            raise RetryError("the log does not take messages")
+
+    def _check_links(self) -> None:
+        down = [link.name for link in self.links if not link.is_up()]
+        if down:
+            raise RetryError(f"no session with {', '.join(down)}")
+
+    def _refresh(self) -> None:
+        pairs = zip(self.links, self.workers, strict=True)
+        self.recorder.refresh((link.state, worker.counters) for link, worker in pairs)
 
     def _retire(self) -> None:
         with closing(SqliteAccounts(places.store_path(self.settings))) as accounts:
@@ -65,41 +83,21 @@ def open_edge(settings: Settings) -> Iterator[EdgeParts]:
         log = SqliteLog(folder, partitions=settings.log.partitions, stream=places.STREAM)
         stack.enter_context(closing(log))
         reader = stack.enter_context(closing(SqliteLogReader(folder)))
-        broker = _endpoint(settings, log, reader)
+        links = open_links(settings, log, reader)
         metrics = Metrics(["edge"], version=__version__)
-        recorder = IngestMetrics(metrics.edge)
-        worker = IngestWorker(
-            broker,
-            log,
-            Admission(codecs(settings), log.partitions),
-            clock=SystemClock(),
-            observed=recorder.appended,
-        )
-        stack.callback(worker.close)
-        recorder.watch(worker.counters, broker.counters, log)
-
-        def check_log() -> None:
-            if worker.counters.is_stalled:
-                raise RetryError("the log does not take messages")
-
-        health = RoleHealth(metrics, {"log": check_log}, before_scrape=recorder.refresh)
-        yield EdgeParts(settings, broker, log, worker, health)
-
-
-def _endpoint(settings: Settings, log: SqliteLog, reader: SqliteLogReader) -> EndpointBroker:
-    chosen = settings.broker
-    host, port = places.endpoint_address(settings)
-    tls = None
-    if chosen.tls_certificate and chosen.tls_key:
-        client_ca = str(chosen.tls_client_ca) if chosen.tls_client_ca else None
-        tls = EndpointTls(str(chosen.tls_certificate), str(chosen.tls_key), client_ca)
-    limits = EndpointLimits(
-        max_packet_bytes=chosen.max_packet_bytes,
-        max_connections=chosen.max_connections,
-        max_pending_bytes=chosen.max_pending_bytes,
-        linger_s=chosen.linger_s,
-    )
-    addresses = EndpointAddresses(
-        host, port, chosen.websocket_port, chosen.tls_port if tls else None, tls
-    )
-    return EndpointBroker(addresses, log.notes, clock=SystemClock(), reader=reader, limits=limits)
+        recorder = IngestMetrics(metrics.edge, log)
+        families = codecs(settings)
+        workers = [
+            IngestWorker(
+                link.broker,
+                log,
+                Admission(families, log.partitions),
+                clock=SystemClock(),
+                link=link.name,
+                observed=recorder.appended,
+            )
+            for link in links
+        ]
+        for worker in workers:
+            stack.callback(worker.close)
+        yield EdgeParts(settings, log, links, workers, metrics, recorder)

@@ -63,3 +63,14 @@ def open_health(
             {"metadata": check},
             before_scrape=lambda: recorder.balanced(balance(log, accounts)),
         )
+
+
+@contextmanager
+def open_keeper(settings: Settings) -> Iterator["Keeper"]:
+    """Build the keeper of history."""
+    yield Keeper()
+
+
+class Keeper:
+    def run(self, over):
+        over.wait()

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from millrace.errors import UsageError
 from millrace.settings import Settings
-from millrace.wiring.urls import Address, address_of, known, path_of
+from millrace.wiring.urls import Address, address_of, known, path_of, scheme_of
 
 STREAM: Final = "raw_iot_data"
 
@@ -42,20 +42,34 @@ def archive_path(settings: Settings) -> Path:
     return path_of(url)
 
 
-def endpoint_address(settings: Settings) -> Address:
-    """Return where the own MQTT endpoint listens."""
-    url = settings.broker.url
-    if not isinstance(url, str):
-        raise UsageError("broker.url: the own endpoint cannot be one of several")
-    known("broker.url", url, "endpoint")
-    return address_of(url, setting="broker.url", default_port=1883)
+def broker_urls(settings: Settings) -> list[str]:
+    """Return the brokers to take messages from; the own endpoint stands alone.
+
+    Raises:
+        UsageError: There is none, a scheme is not known, or the endpoint is one of several.
+    """
+    chosen = settings.broker.url
+    urls = [chosen] if isinstance(chosen, str) else chosen
+    schemes = {known("broker.url", url, "endpoint", "mqtt", "mqtts") for url in urls}
+    if len(urls) != 1 and (not urls or "endpoint" in schemes):
+        raise UsageError(
+            "broker.url names no broker, or the own endpoint beside others",
+            "name one endpoint://, or one or more mqtt:// or mqtts://",
+        )
+    return urls
+
+
+def broker_address(url: str) -> Address:
+    """Return where a broker listens."""
+    port = 8883 if scheme_of(url) == "mqtts" else 1883
+    return address_of(url, setting="broker.url", default_port=port)
 
 
 def check_urls(settings: Settings) -> list[str]:
     """Return every fault of the six URLs, as sentences."""
     faults = []
     checks: list[Callable[[Settings], Any]] = [
-        log_folder, store_path, series_path, archive_path, endpoint_address, _live, _listeners,
+        log_folder, store_path, series_path, archive_path, _brokers, _live, _listeners,
     ]  # fmt: skip
     for check in checks:
         try:
@@ -63,6 +77,11 @@ def check_urls(settings: Settings) -> list[str]:
         except UsageError as error:
             faults.append(f"{error} ({error.remedy})" if error.remedy else str(error))
     return faults
+
+
+def _brokers(settings: Settings) -> None:
+    for url in broker_urls(settings):
+        broker_address(url)
 
 
 def _live(settings: Settings) -> None:

@@ -1,0 +1,147 @@
+"""The way out: queries over hot and sealed readings, the registry, the live feed, API and page."""
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from millrace import __version__
+from millrace.adapters.accounts_sqlite import SqliteAccounts
+from millrace.adapters.clock_system import SystemClock
+from millrace.adapters.ledger_sqlite import SqliteHotReadings
+from millrace.adapters.live_memory import MemoryLive
+from millrace.adapters.live_sqlite import SqliteLiveRows
+from millrace.adapters.registry_sql import SqlRegistry
+from millrace.adapters.series_delta import DeltaQuery
+from millrace.decode.sequence import missing_of
+from millrace.errors import RetryError
+from millrace.flow.balance import balance
+from millrace.observe import Metrics
+from millrace.ports.series import READING_SCHEMA
+from millrace.record.latest import open_page
+from millrace.serve.app import create_app
+from millrace.serve.deps import Probe, ServeDeps
+from millrace.serve.server import serve_app
+from millrace.settings import Settings
+from millrace.wiring import places
+from millrace.wiring.setup import open_log_reader, open_preview
+from millrace.wiring.urls import address_of
+
+DURABILITY = {"log": "sqlite", "fsync": "every_commit", "mqtt_ack": "after_fsync"}
+PROBE_TIMEOUT_S = 2.0
+
+
+async def serve_everything(
+    settings: Settings, *, over: asyncio.Event, ready: Callable[[str], None]
+) -> None:
+    """Serve API, WebSocket and page until `over`."""
+    host, port = address_of(settings.api.listen, setting="api.listen")
+    with open_deps(settings) as deps:
+        await serve_app(create_app(deps), host, port, over=over, ready=ready)
+
+
+@contextmanager
+def open_deps(settings: Settings) -> Iterator[ServeDeps]:
+    """Open everything that serve asks."""
+    with ExitStack() as stack:
+        path = places.store_path(settings)
+        previewer = stack.enter_context(open_preview(settings))
+        rows = stack.enter_context(closing(SqliteLiveRows(path)))
+        registry = stack.enter_context(closing(SqlRegistry(path)))
+        hot = stack.enter_context(closing(SqliteHotReadings(path)))
+        query = stack.enter_context(open_query(settings))
+
+        def preview(topic: str, payload: bytes, at_ns: int, retain: bool) -> dict[str, Any]:  # noqa: FBT001 - the signature is serve's
+            return previewer.preview(topic, payload, at_ns=at_ns, retain=retain)
+
+        yield ServeDeps(
+            series=query,
+            registry=registry,
+            hot=hot,
+            rows=rows,
+            live=MemoryLive(),
+            preview=preview,
+            metrics=Metrics(["serve"], version=__version__),
+            clock=SystemClock(),
+            probes=stack.enter_context(_probes(settings)),
+            version=__version__,
+            durability=DURABILITY,
+            missing_of=missing_of,
+            cors_origins=tuple(settings.api.cors_origins),
+            cursor_key=_cursor_key(settings.data / "secrets" / "cursor.key"),
+        )
+
+
+@contextmanager
+def open_query(settings: Settings) -> Iterator[DeltaQuery]:
+    """Open the queries over hot and sealed readings."""
+    with closing(SqliteHotReadings(places.store_path(settings))) as hot:
+        query = DeltaQuery(
+            places.series_path(settings), hot, latest_source=lambda: latest_table(hot)
+        )
+        with closing(query):
+            yield query
+
+
+def latest_table(hot: SqliteHotReadings) -> pa.Table:
+    """Return the stored latest values; the metadata says up to which hot batch they hold."""
+    through_id, pages = hot.latest_pages()
+    opened = [open_page(page) for page in pages]
+    ids = np.concatenate([ids for ids, _ in opened] or [np.zeros(0, np.int64)])
+    columns = {
+        name: np.concatenate([rows[field] for _, rows in opened] or [np.zeros(0, kind)])
+        for name, field, kind in (
+            ("time_ns", "time_ns", np.int64),
+            ("value", "value", np.float64),
+            ("flags", "flags", np.int16),
+            ("attr_id", "attr", np.int64),
+        )
+    }
+    table = pa.table({"series_id": ids, **columns}, schema=READING_SCHEMA)
+    return table.replace_schema_metadata({b"through_id": str(through_id).encode()})
+
+
+@contextmanager
+def _probes(settings: Settings) -> Iterator[Mapping[str, Probe]]:
+    with ExitStack() as stack:
+        accounts = SqliteAccounts(places.store_path(settings))
+        stack.enter_context(closing(accounts))
+        log = stack.enter_context(closing(open_log_reader(settings)))
+        probes: dict[str, Probe] = {
+            "log": lambda: _read(log.extents),
+            "points": lambda: _read(lambda: balance(log, accounts)),
+            "metadata": lambda: _read(accounts.read),
+        }
+        address = places.broker_address(places.broker_urls(settings)[0])
+        if address.port:
+            probes["mqtt"] = lambda: _connect(address.host, address.port)
+        yield probes
+
+
+def _read(question: Callable[[], object]) -> None:
+    question()
+
+
+def _connect(host: str, port: int) -> None:
+    try:
+        socket.create_connection((host, port), PROBE_TIMEOUT_S).close()
+    except OSError as error:
+        raise RetryError(f"nobody answers on {host}:{port}: {error}") from error
+
+
+def _cursor_key(path: Path) -> bytes:
+    """Return the key that signs page cursors; made once, readable by the owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        key = secrets.token_bytes(32)
+        path.touch(mode=0o600)
+        path.write_bytes(key)
+    return key
