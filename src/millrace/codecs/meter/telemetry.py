@@ -86,7 +86,8 @@ class TelemetryPlan:
                 pass  # unusual, not yet wrong: the exact way decides
             else:
                 if self._write_usual(datagram, received_at_ns, out):
-                    self._write_facts(datagram, Arrival(payload, received_at_ns, flags), out)
+                    if not flags & REDRIVE:
+                        self._write_facts(datagram, payload, received_at_ns, flags, out)
                     return
         self.decode_exactly(payload, received_at_ns, flags, out)
 
@@ -184,18 +185,20 @@ class TelemetryPlan:
         except RejectError:
             return None
 
-    def _write_facts(self, datagram: _Datagram, arrival: Arrival, out: Decoded) -> None:
-        if datagram.seq is None or arrival.flags & REDRIVE:
+    def _write_facts(
+        self, datagram: _Datagram, payload: bytes, received_at_ns: int, flags: int, out: Decoded
+    ) -> None:
+        if datagram.seq is None:
             return
         out.facts.append(
             SequenceFacts(
                 out.message,
                 self._device_id,
                 datagram.seq,
-                crc32(arrival.payload),
-                arrival.received_at_ns,
+                crc32(payload),
+                received_at_ns,
                 parse_instant(datagram.ts),
-                is_live=not arrival.flags & REPLAYED,
+                is_live=not flags & REPLAYED,
             )
         )
 
