@@ -1,9 +1,9 @@
 """JSON documents as devices send them, read strictly and without surprises.
 
 RFC 8259 with a leading byte-order mark skipped, nesting up to 32, the last of equal keys. Numbers
-too large for a double become infinities and the caller judges them; so do `NaN` and `Infinity`
-where `tokens` allows them. A lone surrogate escape becomes U+FFFD, because no store holds it.
-Source: F2-020, F2-024, MTR-020.
+too large for a double become infinities and the caller judges them. A lone surrogate escape
+becomes U+FFFD, because no store holds it.
+Source: F2-020, F2-024.
 """
 
 import json
@@ -32,7 +32,7 @@ def read_text(payload: bytes) -> str:
         raise RejectError("not_utf8", "the payload is not UTF-8") from None
 
 
-def read_json(payload: bytes, *, tokens: bool = False) -> Any:
+def read_json(payload: bytes) -> Any:
     """Return the JSON value of a payload.
 
     Raises:
@@ -41,15 +41,15 @@ def read_json(payload: bytes, *, tokens: bool = False) -> Any:
     try:
         value = _decode(payload)
     except (ValueError, RecursionError):
-        value = _read_slowly(read_text(payload), tokens=tokens)
+        value = _read_slowly(read_text(payload))
     if payload.count(b"[") + payload.count(b"{") > MAX_NESTING and _is_too_deep(value):
         raise RejectError("bad_json", f"nested deeper than {MAX_NESTING}")
     return value
 
 
-def _read_slowly(text: str, *, tokens: bool) -> Any:
+def _read_slowly(text: str) -> Any:
     try:
-        value = json.loads(text, parse_int=_whole, parse_constant=float if tokens else _refuse)
+        value = json.loads(text, parse_int=_whole, parse_constant=_refuse)
     except ValueError as problem:
         at = problem.pos if isinstance(problem, json.JSONDecodeError) else 0
         raise RejectError("bad_json", f"no JSON at character {at}") from None

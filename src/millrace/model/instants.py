@@ -6,7 +6,7 @@ Source: F2-030 to F2-033, MTR-035; the output form is that of meter.md, preface.
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 MICROSECOND_NS = 1_000
@@ -78,11 +78,6 @@ def format_instant(ns: int) -> str:
     while digits.endswith("000"):
         digits = digits[:-3]
     return f"{text}.{digits}Z"
-
-
-def aware(ns: int) -> datetime:
-    """Return an aware datetime in UTC, cut to microseconds."""
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=ns // MICROSECOND_NS)
 
 
 def _read_text(text: str, zone: ZoneInfo | None) -> int | None:

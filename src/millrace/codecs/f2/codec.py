@@ -1,6 +1,6 @@
 """The F2 family: topics to addresses, and topics with the registry to plans.
 
-Source: docs/devices/f2.md; the decoding chain is F2-080 to F2-085.
+Source: f2.md; the decoding chain is F2-080 to F2-085.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,8 @@ from millrace.codecs.f2.commands import seen_command
 from millrace.codecs.f2.components import COMPONENTS, REGISTRY_SPELLINGS
 from millrace.codecs.f2.fields import GENERIC, Rule, compile_fields
 from millrace.codecs.f2.instrument import FrameFields
-from millrace.codecs.f2.plan import (
-    FramePlan,
-    MapPlan,
-    StatusPlan,
-    Target,
-    TelemetryPlan,
-    Understood,
-)
+from millrace.codecs.f2.plan import Target, TelemetryPlan, Understood
+from millrace.codecs.f2.shortcuts import FramePlan, MapPlan, StatusPlan
 from millrace.codecs.f2.topics import SENSOR_MODE, F2Topic, mode_of, parse_topic
 from millrace.errors import RejectError
 from millrace.model.codec import Address

@@ -235,15 +235,21 @@ class MainFields:
     def _text(self, item: object, value: Mapping[str, Any]) -> Found:
         text, raw, is_reply = read_text(item)
         if self._rule.component_type != READER:
-            return self._main(Kind.TEXT, text)._replace(raw=raw)
+            return self._main(Kind.TEXT, text, raw)
         if is_reply and raw is not None:
-            return self._main(Kind.REPLY, reply_text(raw))._replace(raw=raw)
+            return self._main(Kind.REPLY, reply_text(raw), raw)
         detail = {self._detail: value[self._detail]} if self._detail in value else None
-        return self._main(Kind.SCAN, text)._replace(raw=raw, detail=detail)
+        return self._main(Kind.SCAN, text, raw, detail)
 
-    def _main(self, kind: Kind, value: bool | float | str) -> Found:  # noqa: FBT001 - a value
-        name = self.main_field
-        return Found(kind, value, self._rule.metric, "", self._rule.unit, name, name)
+    def _main(
+        self,
+        kind: Kind,
+        value: bool | float | str,  # noqa: FBT001 - a value, not a switch
+        raw: str | None = None,
+        detail: dict[str, Any] | None = None,
+    ) -> Found:
+        name, rule = self.main_field, self._rule
+        return Found(kind, value, rule.metric, "", rule.unit, name, name, 0, None, raw, detail)
 
 
 def _add_word(word: Legacy, key: str, item: object, metric: str, findings: Findings) -> None:
