@@ -33,6 +33,7 @@ from millrace.mqtt.packets import (
     encode,
 )
 from millrace.ports.clock import Clock
+from millrace.ports.log import Log, LogReader
 
 T = TypeVar("T")
 PATIENCE_S = 5.0
@@ -49,9 +50,10 @@ async def until(condition: Callable[[], object]) -> None:
 class Rig:
     """An endpoint, its log, and the worker between them; `gate` closed lets nothing be durable."""
 
-    def __init__(self, broker: EndpointBroker, log: MemoryLog) -> None:
+    def __init__(self, broker: EndpointBroker, log: Log, reader: LogReader) -> None:
         self.broker = broker
         self.log = log
+        self.reader = reader
         self.gate = asyncio.Event()
         self.gate.set()
         self.notes_seen = 0
@@ -86,10 +88,10 @@ class Rig:
     def logged(self) -> list[tuple[str, bytes]]:
         """Return topic and payload of all messages in the log."""
         found: list[tuple[str, bytes]] = []
-        for number, extent in enumerate(self.log.extents()):
+        for number, extent in enumerate(self.reader.extents()):
             offset = extent.start
             while offset < extent.end:
-                batch = self.log.read(number, offset, 1000)
+                batch = self.reader.read(number, offset, 1000)
                 if batch is None:
                     break
                 found += zip(batch.topics, batch.payloads, strict=True)
@@ -104,24 +106,27 @@ class Rig:
 
 @asynccontextmanager
 async def endpoint(
-    log: MemoryLog | None = None,
+    log: Log | None = None,
     *,
+    reader: LogReader | None = None,
     clock: Clock | None = None,
     limits: EndpointLimits = FAST,
     access: Access | None = None,
     addresses: EndpointAddresses | None = None,
 ) -> AsyncIterator[Rig]:
     """Run an endpoint; leaving is a crash as far as its notes are concerned."""
-    log = log or MemoryLog()
+    memory = MemoryLog()
+    log = log or memory
+    reader = reader or (log if isinstance(log, MemoryLog) else memory)
     broker = EndpointBroker(
         addresses or EndpointAddresses(port=0),
         log.notes,
         clock=clock or SystemClock(),
-        reader=log,
+        reader=reader,
         access=access,
         limits=limits,
     )
-    rig = Rig(broker, log)
+    rig = Rig(broker, log, reader)
     await broker.start()
     async with asyncio.TaskGroup() as group:
         worker = group.create_task(rig.carry())
@@ -130,10 +135,11 @@ async def endpoint(
         finally:
             worker.cancel()
             await broker.close()
-            await _drop_clients()
+            await drop_clients()
 
 
-async def _drop_clients() -> None:
+async def drop_clients() -> None:
+    """Close what the test has left open."""
     while Client.opened:
         writer = Client.opened.pop().writer
         writer.close()

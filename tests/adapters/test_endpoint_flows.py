@@ -71,7 +71,7 @@ async def test_columns_hold_flags_client_and_packet_id() -> None:
         await rig.until_logged(3)
         found = {}
         for number in range(rig.log.partitions):
-            batch = rig.log.read(number, 0, 10)
+            batch = rig.reader.read(number, 0, 10)
             if batch is not None:
                 found = {p: (f, c, i) for p, f, c, i in zip(
                     batch.payloads, batch.flags, batch.client_ids, batch.packet_ids, strict=True

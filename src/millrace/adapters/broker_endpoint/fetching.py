@@ -10,7 +10,7 @@ from functools import partial
 
 from millrace.adapters.broker_endpoint.hub import Hub
 from millrace.adapters.broker_endpoint.session import Delivery, Message, Session
-from millrace.errors import GoneError, MillraceError
+from millrace.errors import GoneError, MillraceError, StopError
 from millrace.model.message import QOS_MASK, RETAIN, RawBatch
 from millrace.mqtt.reasons import UNSPECIFIED_ERROR
 from millrace.ports.log import LogReader
@@ -60,8 +60,10 @@ class LogFetcher:
             if batch.first_offset <= offset < last:
                 return batch
         try:
-            return self._reader.read(partition, offset, count)
-        except GoneError:
+            with self._hub.reading:
+                return self._reader.read(partition, offset, count)
+        except (GoneError, StopError):
+            # Retired, or damaged on the disk: gone for this queue, the rest of it is not
             return None
 
     def _arrived(self, session: Session, wanted: list[Delivery], done: "Future[Fetched]") -> None:

@@ -2,6 +2,7 @@
 
 import heapq
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Protocol
 
 from millrace.adapters.broker_endpoint.access import Access
@@ -37,7 +38,8 @@ class Hub:
 
     `unwritten` are the connections that have something to flush; `waiting` those that are paused
     until the log has caught up; `due` is a heap of (steady second, client id) at which a will or
-    the end of a session may be due; `offsets` the next offset per partition.
+    the end of a session may be due; `offsets` the next offset per partition. Who uses `reader`
+    holds `reading`: offline queues are read in a thread.
     """
 
     limits: EndpointLimits
@@ -56,6 +58,7 @@ class Hub:
     due: list[tuple[float, str]] = field(default_factory=list)
     offsets: dict[int, int] = field(default_factory=dict)
     topics: dict[bytes, str] = field(default_factory=dict)
+    reading: Lock = field(default_factory=Lock)
     is_closed: bool = False
 
     def __post_init__(self) -> None:

@@ -67,7 +67,8 @@ class Subscribing:
     def _start_tracking(self, session: Session) -> None:
         """From the first durable subscription on, know how far queues are complete."""
         if session.is_durable and not self._hub.routes.durable and self._hub.reader is not None:
-            extents = self._hub.reader.extents()
+            with self._hub.reading:
+                extents = self._hub.reader.extents()
             self._hub.offsets = {number: extent.end for number, extent in enumerate(extents)}
 
     def _refusal(self, session: Session, wanted: Subscription) -> int:
