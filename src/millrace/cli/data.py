@@ -82,18 +82,18 @@ def export(
     """Write readings to a file, sorted by device, metric, channel and time."""
     if form not in FORMATS:
         raise UsageError(f"--format {form} is not known", f"choose from: {', '.join(FORMATS)}")
-    from millrace.wiring.out import open_export  # noqa: PLC0415 - loads the query engine
+    from millrace.serve.export_job import ExportRequest  # noqa: PLC0415 - loads the query engine
+    from millrace.wiring.out import open_export  # noqa: PLC0415
 
-    with open_export(settings_from(data)) as exporting:
-        job = exporting(device or [], metric or [], start, stop, form)
-        with Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), console=Console(stderr=True), transient=True,
-        ) as progress:  # fmt: skip
-            task = progress.add_task("readings", total=job.rows)
-            if str(output) == "-":
-                written = job.write(sys.stdout.buffer, lambda n: progress.update(task, completed=n))
-            else:
-                with output.open("wb") as sink:
-                    written = job.write(sink, lambda n: progress.update(task, completed=n))
+    request = ExportRequest(device or [], metric or [], start, stop, form)
+    with open_export(settings_from(data), request) as job, Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), console=Console(stderr=True), transient=True,
+    ) as progress:  # fmt: skip
+        task = progress.add_task("readings", total=job.rows)
+        if str(output) == "-":
+            written = job.write(sys.stdout.buffer, lambda n: progress.update(task, completed=n))
+        else:
+            with output.open("wb") as sink:
+                written = job.write(sink, lambda n: progress.update(task, completed=n))
     typer.echo(f"{written:,} readings written", err=True)

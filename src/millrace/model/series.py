@@ -14,6 +14,9 @@ import msgspec
 
 from millrace.errors import RejectError
 
+# Versions of unit and attributes that one series may have in the life of a process.
+MAX_VERSIONS = 64
+
 
 class SeriesKey(NamedTuple):
     """Identity of a series."""
@@ -70,6 +73,7 @@ class SeriesBook:
         self._known_series: dict[SeriesKey, int] = {}
         self._known_attributes: dict[str, int] = {}
         self._per_device: dict[str, set[tuple[str, str]]] = {}
+        self._versions: dict[SeriesKey, int] = {}
 
     def slot(
         self,
@@ -81,16 +85,24 @@ class SeriesBook:
         attributes: Mapping[str, Any] | None = None,
     ) -> int:
         """Return the slot of a series; see `Slots.slot`."""
+        key = SeriesKey(device_id, metric, channel)
         body = {**attributes, "unit": unit} if attributes else {"unit": unit}
-        name = Slot(SeriesKey(device_id, metric, channel), unit, _encode(body).decode())
+        name = Slot(key, unit, _encode(body).decode())
         number = self._by_slot.get(name)
-        if number is None:
-            self._admit(name.key)
-            number = len(self.slots)
-            self.slots.append(name)
-            self.series_ids.append(self._known_series.get(name.key, -1))
-            self.attr_ids.append(self._known_attributes.get(name.attributes, -1))
-            self._by_slot[name] = number
+        if number is None and self._versions.get(key, 0) >= MAX_VERSIONS:
+            # A device that changes its attributes all the time must not fill the memory: what it
+            # says of itself from here on stays in the raw message only.
+            name = Slot(key, unit, _encode({"unit": unit}).decode())
+            number = self._by_slot.get(name)
+        return self._add(name) if number is None else number
+
+    def _add(self, name: Slot) -> int:
+        self._admit(name.key)
+        self._versions[name.key] = self._versions.get(name.key, 0) + 1
+        number = self._by_slot[name] = len(self.slots)
+        self.slots.append(name)
+        self.series_ids.append(self._known_series.get(name.key, -1))
+        self.attr_ids.append(self._known_attributes.get(name.attributes, -1))
         return number
 
     def learn_series(self, rows: Iterable[tuple[SeriesKey, int]]) -> None:

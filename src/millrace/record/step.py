@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from millrace.model.message import RawBatch
+from millrace.model.message import REPLAYED, RawBatch
 from millrace.model.series import SeriesBook
 from millrace.model.work import (
     Advance,
@@ -136,15 +136,25 @@ def _counts(work: Work) -> Counter[Tally]:
 
 
 def _lettered(work: Work) -> dict[int, str]:
-    """Return the messages whose outcome is `dead_letter`, with the reason (D-52)."""
+    """Return the messages whose outcome is `dead_letter`, with the reason (D-52).
+
+    That is every message that was refused as a whole, and every one that had nothing good in it.
+    """
     out = work.decoded
     refused = dict(work.rejected)
-    elements = {letter.message: letter.reason for letter in reversed(out.dead_letters)}
-    elements = {m: reason for m, reason in elements.items() if m not in refused}
+    elements: dict[int, str] = {}
+    for letter in out.dead_letters:
+        if letter.element:
+            elements.setdefault(letter.message, letter.reason)
+        else:
+            refused[letter.message] = letter.reason
     if elements:
         spoke = {m for m, n in zip(out.run_messages, out.run_counts, strict=True) if n}
         spoke.update(event.message for event in out.events)
-        refused.update((m, reason) for m, reason in elements.items() if m not in spoke)
+        spoke.update(report.message for report in out.reports)
+        for message, reason in elements.items():
+            if message not in spoke:
+                refused.setdefault(message, reason)
     return refused
 
 
@@ -212,12 +222,13 @@ def _discovered(work: Work, received_at_ns: IntColumn, positions: IntColumn) -> 
 def _touches(work: Work, received_at_ns: IntColumn) -> dict[str, DeviceTouch]:
     """Return what each device showed of itself; any live message is a sign of life (MTR-071)."""
     seen = dict(zip(work.device_ids, received_at_ns.tolist(), strict=True))
-    touches = {device_id: DeviceTouch(at, "online") for device_id, at in seen.items() if device_id}
-    touches.pop("unknown", None)
+    for device_id in _replayed_only(work):
+        seen.pop(device_id, None)
+    touches = {device_id: DeviceTouch(at, "online") for device_id, at in seen.items()}
+    for nobody in ("", "unknown"):
+        touches.pop(nobody, None)
     for report in work.decoded.reports:
-        touch = touches.get(report.device_id)
-        if touch is None:
-            continue
+        touch = touches.setdefault(report.device_id, DeviceTouch())
         if report.kind == "status":
             touch.connection_status = report.data["status"]
         elif report.kind == "hello":
@@ -226,3 +237,16 @@ def _touches(work: Work, received_at_ns: IntColumn) -> dict[str, DeviceTouch]:
             touch.device_type = report.data.get("device_type", touch.device_type)
             touch.location = report.data.get("location", touch.location)
     return touches
+
+
+def _replayed_only(work: Work) -> set[str]:
+    """Return devices of which only retained messages came: no sign of life (MTR-076)."""
+    replayed: set[str] = set()
+    live: set[str] = set()
+    for batch, base in zip(work.batches, work.bases, strict=True):
+        if not any(flags & REPLAYED for flags in batch.flags):
+            live.update(work.device_ids[base : base + len(batch)])
+            continue
+        for device_id, flags in zip(work.device_ids[base:], batch.flags, strict=False):
+            (replayed if flags & REPLAYED else live).add(device_id)
+    return replayed - live if replayed else replayed

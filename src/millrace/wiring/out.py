@@ -27,6 +27,7 @@ from millrace.ports.series import READING_SCHEMA
 from millrace.record.latest import open_page
 from millrace.serve.app import create_app
 from millrace.serve.deps import Probe, ServeDeps
+from millrace.serve.export_job import ExportJob, ExportRequest
 from millrace.serve.server import serve_app
 from millrace.settings import Settings
 from millrace.wiring import places
@@ -87,6 +88,15 @@ def open_query(settings: Settings) -> Iterator[DeltaQuery]:
         )
         with closing(query):
             yield query
+
+
+@contextmanager
+def open_export(settings: Settings, request: ExportRequest) -> Iterator[ExportJob]:
+    """Open one export."""
+    with ExitStack() as stack:
+        registry = stack.enter_context(closing(SqlRegistry(places.store_path(settings))))
+        query = stack.enter_context(open_query(settings))
+        yield ExportJob(query, registry, request, now_ns=SystemClock.now_ns())
 
 
 def latest_table(hot: SqliteHotReadings) -> pa.Table:
