@@ -1,0 +1,1 @@
+"""The keeper of history, in the background: seal, compact, archive, retire."""

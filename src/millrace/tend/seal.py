@@ -1,0 +1,115 @@
+"""Hot batches become sealed history, and only then are forgotten.
+
+A seal is due by number of readings, by age, or by number of batches, and it ends at a batch, never
+at an instant. The commit of the series names the last batch, so whatever step a crash interrupts,
+the series say what is in: what is in is forgotten, what is not in is sealed again.
+Source: D-30; F4.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from millrace.flow.crashpoints import crashpoint
+from millrace.flow.hot_frame import open_hot
+from millrace.ports.ledger import HotBatch, HotReadings
+from millrace.ports.series import READING_SCHEMA, SeriesWriter
+
+_FETCH = 500
+# Forgetting shares the ledger with the pump; a slice is one short transaction (D-20).
+_FORGET = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SealLimits:
+    """When a seal is due. Units: rows, nanoseconds, batches."""
+
+    rows: int = 2_000_000
+    age_ns: int = 300_000_000_000
+    batches: int = 3_000
+
+
+class Sealer:
+    """Moves hot batches into the series."""
+
+    def __init__(
+        self, hot: HotReadings, series: SeriesWriter, limits: SealLimits | None = None
+    ) -> None:
+        self._hot = hot
+        self._series = series
+        self._limits = limits or SealLimits()
+        self._waiting: list[HotBatch] = []
+        self._rows = 0
+        self._has_resumed = False
+
+    def run_once(self, now_ns: int, *, flush: bool = False) -> int:
+        """Seal what is due, all there is when `flush`; return the number of readings sealed.
+
+        Raises:
+            RetryError: Ledger or series are away, or there is no space; call again.
+            FencedError: Another process seals.
+        """
+        if not self._has_resumed:
+            self._forget(self._series.sealed_through())
+            self._has_resumed = True
+        sealed = 0
+        while self._fetch() or self._waiting:
+            if not (flush or self._is_due(now_ns)):
+                break
+            sealed += self._seal()
+        return sealed
+
+    @property
+    def waiting_rows(self) -> int:
+        """Number of readings that are known and not sealed yet."""
+        return self._rows
+
+    def _fetch(self) -> bool:
+        """Take in batches until the size of a seal is reached; return whether there were any."""
+        has_any = False
+        while not self._is_full():
+            after = self._waiting[-1].id if self._waiting else self._series.sealed_through()
+            batches = self._hot.hot(after, min(_FETCH, self._limits.batches))
+            if not batches:
+                break
+            has_any = True
+            self._waiting += batches
+            self._rows += sum(batch.rows for batch in batches)
+        return has_any
+
+    def _is_full(self) -> bool:
+        return self._rows >= self._limits.rows or len(self._waiting) >= self._limits.batches
+
+    def _is_due(self, now_ns: int) -> bool:
+        if self._is_full():
+            return True
+        return bool(self._waiting) and (
+            now_ns - self._waiting[0].committed_at_ns >= self._limits.age_ns
+        )
+
+    def _seal(self) -> int:
+        rows, last = self._rows, self._waiting[-1].id
+        self._series.seal(rows_of(self._waiting), last)
+        self._waiting, self._rows = [], 0
+        crashpoint("seal_after_commit")
+        self._forget(last)
+        return rows
+
+    def _forget(self, up_to_id: int) -> None:
+        while batches := self._hot.hot(0, _FORGET):
+            last = min(batches[-1].id, up_to_id)
+            if batches[0].id > up_to_id:
+                return
+            self._hot.forget_hot(last)
+            crashpoint("seal_while_forgetting")
+
+
+def rows_of(batches: Sequence[HotBatch]) -> pa.Table:
+    """Return the readings of batches in the order of their commits.
+
+    Raises:
+        StopError: A batch is damaged.
+    """
+    frames = [open_hot(batch.frame).select(READING_SCHEMA.names) for batch in batches]
+    return pa.Table.from_batches(frames, schema=READING_SCHEMA)

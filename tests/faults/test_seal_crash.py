@@ -1,0 +1,118 @@
+"""F4: kill -9 during sealing; whoever asks sees every row exactly once, at any time.
+
+One process seals, merges and tidies up as fast as it can and is killed again and again, at named
+steps and at random ones. Meanwhile readings are committed to the same ledger and counted.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from itertools import count
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from millrace.adapters.ledger_sqlite import SqliteHotReadings, SqliteLedger
+from millrace.adapters.series_delta import DeltaQuery, DeltaSeries
+from millrace.model.work import Advance, Effects
+from millrace.ports.series import Span
+from millrace.store.sqlite import migrate
+from tests.contracts.hot_memory import ALWAYS, DAY_NS, START_NS, readings, rows_of
+
+CHILD = Path(__file__).with_name("seal_child.py")
+ROOT = Path(__file__).parents[2]
+SERIES = list(range(1, 6))
+STEPS = [
+    "seal_before_commit", "seal_after_commit", "seal_while_forgetting", "compact_before_commit",
+]  # fmt: skip
+
+
+class Rig:
+    """A ledger that is written here, sealed by a child, and asked here."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "millrace.db"
+        self.root = folder / "series"
+        migrate(self.path)
+        self.ledger = SqliteLedger(self.path)
+        self.ledger.claim("process", "raw", [0])
+        self.query = DeltaQuery(self.root, SqliteHotReadings(self.path))
+        self.committed = 0
+        self.offset = 0
+
+    def commit(self) -> None:
+        """Commit one reading per series; number n is the value of the reading at second n."""
+        number = self.committed
+        time_ns = START_NS - (number % 3) * DAY_NS + number * 1_000_000_000
+        rows = [(one, time_ns, float(number), 0, 1) for one in SERIES]
+        self.ledger.commit(
+            Effects("process", "raw", [Advance(0, self.offset, self.offset + 1)],
+                    registry_version=self.version(), now_ns=1, readings=readings(rows))
+        )  # fmt: skip
+        self.offset += 1
+        self.committed += 1
+
+    def version(self) -> int:
+        return 1
+
+    def check(self) -> None:
+        """Every reading committed so far is there once, with its value."""
+        newest = self.query.refresh()
+        assert newest == self.committed
+        found = rows_of(self.query.raw(SERIES, ALWAYS, limit=100_000))
+        assert len(found) == len(SERIES) * self.committed
+        assert sorted(row[2] for row in found if row[0] == 3) == list(map(float, range(newest)))
+        counts = self.query.summary(SERIES).column("count").to_pylist()
+        assert counts == [newest] * len(SERIES) * bool(newest)
+
+    def start(self, crash_at: str = "") -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, str(CHILD), "seal", str(self.path), str(self.root)],
+            env={**os.environ, "CRASH_AT": crash_at, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
+        )
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_f4_killed_at_each_step_every_row_is_seen_once(rig: Rig, step: str) -> None:
+    for _ in range(60):
+        rig.commit()
+    for number in (1, 2):
+        child = rig.start(f"{step}:{number}")
+        deadline = time.monotonic() + 30
+        while child.poll() is None and time.monotonic() < deadline:
+            if rig.committed < 200:
+                rig.commit()
+            rig.check()
+        child.kill()
+        assert child.wait() == -9
+        rig.check()
+    writer = DeltaSeries(rig.root)
+    writer.compact(START_NS + 40 * DAY_NS)
+    rig.check()
+    assert writer.sealed_through() > 0
+
+
+@pytest.mark.slow
+def test_f4_killed_anywhere_every_row_is_seen_once(rig: Rig) -> None:
+    random = Random(11)
+    for _ in range(6):
+        child = rig.start()
+        end = time.monotonic() + random.uniform(0.9, 1.8)
+        for _ in count():
+            rig.commit()
+            rig.check()
+            if time.monotonic() > end:
+                break
+        child.kill()
+        child.wait()
+        rig.check()
+    assert DeltaSeries(rig.root).sealed_through() > 0
+    span = Span(START_NS, START_NS + DAY_NS)
+    assert rig.query.raw([1], span, limit=100_000).num_rows > 0

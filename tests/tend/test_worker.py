@@ -1,0 +1,90 @@
+"""The keeper: pace, back-off, lanes."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from millrace.adapters.clock_manual import ManualClock
+from millrace.errors import RetryError, StopError
+from millrace.tend.worker import Chore, Keeper, Lanes
+
+
+def test_each_chore_has_its_own_pace() -> None:
+    clock, ran = ManualClock(), list[str]()
+
+    def work(name: str, done: int) -> int:
+        ran.append(name)
+        return done
+
+    chores = [
+        Chore("often", 1.0, lambda _: work("often", 1)),
+        Chore("seldom", 60.0, lambda _: work("seldom", 0)),
+    ]
+    keeper = Keeper(chores, clock)
+    for _ in range(61):
+        keeper.run_once()
+        clock.advance(1.0)
+    assert ran.count("often") == 61
+    assert ran.count("seldom") == 2
+    assert [chore.done for chore in keeper.chores] == [61, 0]
+
+
+def test_f12_f30_one_that_is_away_holds_nobody_up() -> None:
+    clock = ManualClock()
+    is_away = True
+
+    def archive(_: int) -> int:
+        if is_away:
+            raise RetryError("no space")
+        return 3
+
+    keeper = Keeper([Chore("archive", 5.0, archive), Chore("seal", 1.0, lambda _: 1)], clock)
+    for _ in range(300):
+        keeper.run_once()
+        clock.advance(1.0)
+    archiving, sealing = keeper.chores
+    assert sealing.done == 300
+    assert 5 < archiving.failures < 100
+    assert archiving.last_error == "no space"
+    is_away = False
+    clock.advance(61.0)
+    keeper.run_once()
+    assert archiving.done == 3
+    assert archiving.last_error == ""
+
+
+def test_what_a_person_must_mend_ends_the_loop() -> None:
+    def broken(_: int) -> int:
+        raise StopError("damaged")
+
+    with pytest.raises(StopError, match="damaged"):
+        Keeper([Chore("seal", 1.0, broken)], ManualClock()).run(threading.Event())
+
+
+def test_lanes_open_and_close_in_their_own_threads_and_end_together() -> None:
+    seen: dict[str, list[int]] = {"a": [], "b": []}
+
+    def lane(name: str, *, is_broken: bool) -> Iterator[Keeper]:
+        seen[name].append(threading.get_ident())
+
+        def run(_: int) -> int:
+            seen[name].append(threading.get_ident())
+            if is_broken:
+                raise StopError("damaged")
+            return 0
+
+        yield Keeper([Chore(name, 0.0, run)], ManualClock())
+        seen[name].append(threading.get_ident())
+
+    good = contextmanager(lambda: lane("a", is_broken=False))
+    bad = contextmanager(lambda: lane("b", is_broken=True))
+    with pytest.raises(StopError, match="damaged"):
+        Lanes([good, bad]).run(threading.Event())
+    assert len(set(seen["a"])) == 1
+    assert len(set(seen["b"])) == 1
+    assert seen["a"][0] != seen["b"][0]
+    over = threading.Event()
+    over.set()
+    Lanes([good]).run(over)
