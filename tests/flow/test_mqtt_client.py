@@ -1,10 +1,13 @@
 """The small MQTT client: what it awaits, how many it has on their way, what a loss does to it."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from millrace.errors import RetryError, StopError
 from millrace.flow.mqtt_client import MqttClient
@@ -21,6 +24,7 @@ from millrace.mqtt.packets import (
     PubRec,
     PubRel,
     Subscription,
+    encode,
 )
 from millrace.mqtt.session import ClientSession
 from tests.servers.fake_broker import FakeBroker, running_fake
@@ -141,3 +145,27 @@ async def test_a_broker_that_says_nothing_is_given_up() -> None:
         client = MqttClient(ClientSession("dev"))
         with pytest.raises(RetryError, match="does not answer"):
             await client.connect(Address("127.0.0.1", fake.port), timeout_s=0.05)
+
+
+def test_an_answer_that_is_there_before_the_socket_is_ours_is_not_missed() -> None:
+    """A broker on another core may have answered when the connecting task wakes up."""
+    welcome = encode(ConnAck(), 5)
+
+    def greet(listener: socket.socket, number: int) -> None:
+        for _ in range(number):
+            connection, _address = listener.accept()
+            connection.sendall(welcome)
+            connection.recv(100)
+            connection.close()
+
+    async def connect(port: int, number: int) -> None:
+        for _ in range(number):
+            client = MqttClient(ClientSession("dev"))
+            await client.connect(Address("127.0.0.1", port), timeout_s=3)
+            client.disconnect()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=greet, args=(listener, 200), daemon=True)
+        thread.start()
+        uvloop.run(connect(listener.getsockname()[1], 200))
+        thread.join()

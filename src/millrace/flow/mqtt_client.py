@@ -73,13 +73,17 @@ class MqttClient:
             RetryError: Nobody answers, or the broker refuses for the moment.
             StopError: The broker refuses for good.
         """
+        # Expected before the socket is opened: the answer may be there when `open_link` returns.
+        welcome = self._expect(_CONNACK)
         try:
             async with asyncio.timeout(timeout_s):
                 self._link = await open_link(address, self.session, self._take_in, self._lost)
-                answer = await self._answer(_CONNACK)
+                answer = await welcome
         except TimeoutError:
             self._drop()
             raise RetryError(f"{address.host}:{address.port} does not answer") from None
+        finally:
+            self._answers.pop(_CONNACK, None)
         if not isinstance(answer, ConnAck) or answer.reason:
             self._drop()
             raise refusal(answer.reason if isinstance(answer, ConnAck) else UNSPECIFIED_ERROR)
@@ -156,11 +160,14 @@ class MqttClient:
         if link is not None:
             link.close()
 
-    async def _answer(self, packet_id: int) -> Packet:
+    def _expect(self, packet_id: int) -> asyncio.Future[Packet]:
         future: asyncio.Future[Packet] = asyncio.get_running_loop().create_future()
         self._answers[packet_id] = future
+        return future
+
+    async def _answer(self, packet_id: int) -> Packet:
         try:
-            return await future
+            return await self._expect(packet_id)
         finally:
             self._answers.pop(packet_id, None)
 
