@@ -1,9 +1,9 @@
 """The hub: follows the ledger by commit id and gives every subscription what it asked for.
 
-Every 20 ms the newest batches are read (D-02) and put into the live ring; ten times a second the
-newest value of each series that moved is written once and handed to all subscriptions that mean it
-(D-33). Subscriptions with the same filter are one set and share their frames. The lock makes
-joining atomic: whoever joins has been given everything up to the position at which it joins.
+Every 20 ms the newest batches are read (D-02) and put into the live ring; at most ten times a
+second the newest value of each series that moved is written once and handed to all subscriptions
+that mean it (D-33). Subscriptions with the same filter are one set and share their frames. The lock
+makes joining atomic: whoever joins has been given everything up to the position at which it joins.
 Source: API-131 to API-134.
 """
 
@@ -98,7 +98,8 @@ class LiveHub:
         while True:
             try:
                 await self._poll()
-                if loop.time() >= next_tick_s:
+                # A value that comes after a pause is told at once; the next one waits its turn.
+                if self._window and loop.time() >= next_tick_s:
                     next_tick_s = loop.time() + TICK_S
                     async with self.lock:
                         await self.flush()
