@@ -5,6 +5,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from millrace.adapters.clock_system import SystemClock
 from millrace.adapters.ledger_sqlite import SqliteHotReadings
 from millrace.adapters.live_memory import MemoryLive
 from millrace.adapters.live_sqlite import SqliteLiveRows
+from millrace.adapters.log_sqlite import SqliteLogReader
 from millrace.adapters.registry_sql import SqlRegistry
 from millrace.adapters.series_delta import DeltaQuery
 from millrace.decode.sequence import missing_of
@@ -119,18 +121,23 @@ def latest_table(hot: SqliteHotReadings) -> pa.Table:
 
 @contextmanager
 def _probes(settings: Settings) -> Iterator[Mapping[str, Probe]]:
+    """Open what the probes ask; they run side by side, so each has connections of its own."""
     with ExitStack() as stack:
-        accounts = SqliteAccounts(places.store_path(settings))
-        stack.enter_context(closing(accounts))
-        log = stack.enter_context(closing(open_log_reader(settings)))
+
+        def accounts() -> SqliteAccounts:
+            return stack.enter_context(closing(SqliteAccounts(places.store_path(settings))))
+
+        def log() -> SqliteLogReader:
+            return stack.enter_context(closing(open_log_reader(settings)))
+
         probes: dict[str, Probe] = {
-            "log": lambda: _read(log.extents),
-            "points": lambda: _read(lambda: balance(log, accounts)),
-            "metadata": lambda: _read(accounts.read),
+            "log": partial(_read, log().extents),
+            "points": partial(_read, partial(balance, log(), accounts())),
+            "metadata": partial(_read, accounts().read),
         }
         address = places.broker_address(places.broker_urls(settings)[0])
         if address.port:
-            probes["mqtt"] = lambda: _connect(address.host, address.port)
+            probes["mqtt"] = partial(_connect, address.host, address.port)
         yield probes
 
 
