@@ -136,13 +136,15 @@ def play(run: Run, settings: Settings, make: Make) -> None:
     made, shares = make(known, run.seed, start_ns)
     schedule = Schedule(made, seed=run.seed, start_ns=start_ns, rate=run.rate, shares=shares)
 
-    async def go() -> dict[str, Any]:
+    result: dict[str, Any] = {}
+
+    async def go() -> None:
         fleet = Fleet(
             made, schedule, access, clock=clock, connections=run.connections, seed=run.seed
         )
-        return await _watched(run, fleet, Course(given_ns, run.duration_s))
+        result.update(await _watched(run, fleet, Course(given_ns, run.duration_s)))
 
-    result = start(go())
+    start(go())
     if run.as_json:
         typer.echo(json.dumps(result))
     elif not run.is_child:
