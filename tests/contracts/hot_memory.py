@@ -53,10 +53,14 @@ def rows_of(answer: pa.Table) -> list[Row]:
 
 @dataclass
 class MemoryHot:
-    """See `ports.ledger.HotReadings`; `commit` is what the pump does."""
+    """See `ports.ledger.HotReadings`; `commit` is what the pump does.
+
+    Batches from `held_from` on are not forgotten, as a ledger may need them for its latest values.
+    """
 
     batches: list[HotBatch] = field(default_factory=list)
     newest: int = 0
+    held_from: int | None = None
 
     def commit(self, rows: Sequence[Row], committed_at_ns: int = START_NS) -> int:
         self.newest += 1
@@ -68,6 +72,8 @@ class MemoryHot:
         return [batch for batch in self.batches if batch.id > after_id][:limit]
 
     def forget_hot(self, up_to_id: int) -> int:
+        if self.held_from is not None:
+            up_to_id = min(up_to_id, self.held_from - 1)
         stays = [batch for batch in self.batches if batch.id > up_to_id]
         gone = len(self.batches) - len(stays)
         self.batches = stays

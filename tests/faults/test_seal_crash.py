@@ -16,7 +16,7 @@ import pytest
 
 from millrace.adapters.ledger_sqlite import SqliteHotReadings, SqliteLedger
 from millrace.adapters.series_delta import DeltaQuery, DeltaSeries
-from millrace.model.work import Advance, Effects
+from millrace.model.work import Advance, Effects, LatestPage, LatestPages
 from millrace.ports.series import Span
 from millrace.store.sqlite import migrate
 from tests.contracts.hot_memory import ALWAYS, DAY_NS, START_NS, readings, rows_of
@@ -47,15 +47,16 @@ class Rig:
         number = self.committed
         time_ns = START_NS - (number % 3) * DAY_NS + number * 1_000_000_000
         rows = [(one, time_ns, float(number), 0, 1) for one in SERIES]
+        # The ledger forgets no batch that its latest values are not complete to.
+        latest = LatestPages(number, [LatestPage(0, b"")])
         self.ledger.commit(
-            Effects("process", "raw", [Advance(0, self.offset, self.offset + 1)],
-                    registry_version=self.version(), now_ns=1, readings=readings(rows))
+            Effects(
+                "process", "raw", [Advance(0, self.offset, self.offset + 1)],
+                registry_version=1, now_ns=1, readings=readings(rows), latest=latest,
+            )
         )  # fmt: skip
         self.offset += 1
         self.committed += 1
-
-    def version(self) -> int:
-        return 1
 
     def check(self) -> None:
         """Every reading committed so far is there once, with its value."""
@@ -85,13 +86,14 @@ def test_f4_killed_at_each_step_every_row_is_seen_once(rig: Rig, step: str) -> N
         rig.commit()
     for number in (1, 2):
         child = rig.start(f"{step}:{number}")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 20
         while child.poll() is None and time.monotonic() < deadline:
             if rig.committed < 200:
                 rig.commit()
             rig.check()
         child.kill()
         assert child.wait() == -9
+        assert time.monotonic() < deadline
         rig.check()
     writer = DeltaSeries(rig.root)
     writer.compact(START_NS + 40 * DAY_NS)

@@ -110,6 +110,17 @@ def test_f12_what_could_not_be_sealed_is_kept_and_sealed_later(rig: Rig) -> None
     assert rig.sizes == [(120, 1)]
 
 
+def test_what_the_ledger_holds_back_is_forgotten_later(rig: Rig) -> None:
+    for _ in range(20):
+        rig.commit(1)
+    rig.hot.held_from = 11
+    assert rig.sealer.run_once(START_NS) == 20
+    assert [batch.id for batch in rig.hot.batches] == list(range(11, 21))
+    rig.hot.held_from = None
+    assert rig.sealer.run_once(START_NS) == 0
+    assert rig.hot.batches == []
+
+
 def test_f4_what_is_already_sealed_is_forgotten_at_the_start(rig: Rig) -> None:
     for _ in range(450):
         rig.commit(1)

@@ -41,7 +41,7 @@ class Sealer:
         self._limits = limits or SealLimits()
         self._waiting: list[HotBatch] = []
         self._rows = 0
-        self._has_resumed = False
+        self._owes_forgetting = True
 
     def run_once(self, now_ns: int, *, flush: bool = False) -> int:
         """Seal what is due, all there is when `flush`; return the number of readings sealed.
@@ -50,9 +50,8 @@ class Sealer:
             RetryError: Ledger or series are away, or there is no space; call again.
             FencedError: Another process seals.
         """
-        if not self._has_resumed:
+        if self._owes_forgetting:
             self._forget(self._series.sealed_through())
-            self._has_resumed = True
         sealed = 0
         while self._fetch() or self._waiting:
             if not (flush or self._is_due(now_ns)):
@@ -97,12 +96,15 @@ class Sealer:
         return rows
 
     def _forget(self, up_to_id: int) -> None:
-        while batches := self._hot.hot(0, _FORGET):
-            last = min(batches[-1].id, up_to_id)
-            if batches[0].id > up_to_id:
+        """Forget what is sealed, slice by slice; the ledger may hold some of it back for now."""
+        oldest = self._hot.hot(0, 1)
+        while oldest and oldest[0].id <= up_to_id:
+            if not self._hot.forget_hot(min(oldest[0].id + _FORGET - 1, up_to_id)):
+                self._owes_forgetting = True
                 return
-            self._hot.forget_hot(last)
             crashpoint("seal_while_forgetting")
+            oldest = self._hot.hot(0, 1)
+        self._owes_forgetting = False
 
 
 def rows_of(batches: Sequence[HotBatch]) -> pa.Table:

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from millrace.adapters.series_delta.engine import BROKEN, UNREADABLE, open_engine
+from millrace.adapters.series_delta.engine import BROKEN, MISTAKES, open_engine
 from millrace.adapters.series_delta.sql import Rows, rows_of
 from millrace.adapters.series_delta.view import Selection, Sources, View, sources
 from millrace.errors import RetryError, StopError
@@ -46,7 +46,9 @@ class Engine:
             return self._run(view, found, selection, columns, question)
         except duckdb.OutOfMemoryException as error:
             raise RetryError(f"the question needs too much memory: {error}") from error
-        except UNREADABLE as error:
+        except MISTAKES:
+            raise
+        except duckdb.Error as error:
             if isinstance(error, BROKEN):
                 self._reopen()
             newer = self._current()

@@ -5,10 +5,11 @@ Source: libraries.md ("switch off extension auto-install"); F55.
 
 import duckdb
 
-# What DuckDB raises when a Parquet file is not what it should be.
-UNREADABLE = (
-    duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException,
-    duckdb.ConversionException, duckdb.InternalException, duckdb.FatalException,
+# What is wrong with a statement, and so with this package; every other error of DuckDB is about
+# what it was given to read.
+MISTAKES = (
+    duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException,
+    duckdb.SyntaxException,
 )  # fmt: skip
 # After one of these the database refuses everything else.
 BROKEN = (duckdb.InternalException, duckdb.FatalException)
@@ -28,4 +29,5 @@ def open_engine(memory_bytes: int, *, threads: int) -> duckdb.DuckDBPyConnection
         },
     )
     connection.execute("SET GLOBAL parquet_metadata_cache = true")
+    connection.execute("SET GLOBAL python_enable_replacements = false")
     return connection

@@ -1,10 +1,11 @@
 """The data files of the sealed table: what they hold, how they are named, and how they are written.
 
 A file holds readings of one UTC date, sorted by (series, time), no (series, time) twice. Its name
-says which batches it covers: `<last batch id>-<merges>-<part>.parquet`. So the order in which
-readings were committed can be told from names alone: of two readings of one series and instant,
-that in the run with the higher batch id came later. Files with the same first two numbers are one
-run: they were written together and do not overlap.
+says which batches it covers: `<last batch id>-<merges>-<part>-<writer>.parquet`. So the order in
+which readings were committed can be told from names alone: of two readings of one series and
+instant, that in the run with the higher batch id came later. Files with the same first two numbers
+are one run: they were written together and do not overlap. The last part is drawn by each writer
+at its start, so that one who has lost its place never writes over a file of its successor.
 A file is durable before any commit names it.
 Source: D-12, D-23, D-30; B6.
 """
@@ -50,9 +51,9 @@ class Run:
     last_batch_id: int
     merges: int
 
-    def name(self, part: int) -> str:
+    def name(self, part: int, writer: str) -> str:
         """Return the name of file number `part` of this run."""
-        return f"{self.last_batch_id:019d}-{self.merges:03d}-{part:04d}.parquet"
+        return f"{self.last_batch_id:019d}-{self.merges:03d}-{part:04d}-{writer}.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class Columns:
 def run_of(path: str) -> Run:
     """Return the run that a file belongs to; a name that is not ours counts as older than all."""
     parts = Path(path).stem.split("-")
-    if len(parts) == 3 and all(part.isdecimal() for part in parts):  # noqa: PLR2004 (the name above)
+    if len(parts) == 4 and all(part.isdecimal() for part in parts[:3]):  # noqa: PLR2004 (as above)
         return Run(int(parts[0]), int(parts[1]))
     return Run(0, 0)
 
@@ -139,11 +140,12 @@ def _instant(time_us: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a file goes: table, run and date, and when that was decided (UTC milliseconds)."""
+    """Where a file goes: table, run and date, by whom and when (UTC milliseconds)."""
 
     root: Path
     run: Run
     day: int
+    writer: str
     now_ms: int
 
 
@@ -153,7 +155,7 @@ def write_file(place: Place, part: int, slices: Iterable[pa.Table]) -> DataFile:
     Shape: at least one slice, each with FILE_SCHEMA and rows, each beginning behind the one before.
     """
     root, day = place.root, place.day
-    path = root / folder_of(day) / place.run.name(part)
+    path = root / folder_of(day) / place.run.name(part, place.writer)
     is_first_of_date = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:

@@ -1,9 +1,9 @@
 """Which files of a date become one, and how: the plan is arithmetic, the merge is DuckDB's.
 
 Twelve small files make a larger one; a date that is over becomes one run. A run is only merged with
-what was sealed right after it, so that the order of commits stays readable from the names. A late
-reading must not cause a large date to be written again each time: a run joins a merge only when
-the others weigh a quarter of it, when there are many, or when they have waited for an hour.
+what was sealed right after it, so that the order of commits stays readable from the names. Late
+readings must not cause their date to be written again each time: they wait until there are twelve
+files of them, or for an hour, and a large run joins only when they weigh a quarter of it.
 Source: D-30.
 """
 
@@ -33,6 +33,8 @@ _LATE_WAIT_MS = 3_600_000
 _GRACE_US = 900_000_000
 _SLICE_ROWS = 2_000_000
 _FILE_ROWS = 8_000_000
+# A merge of this size takes some 20 s, during which nothing is sealed.
+_MERGE_ROWS = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,40 +82,41 @@ def _choose(runs: list[_Weighed], now_ms: int, *, is_over: bool) -> list[_Weighe
     first = len(runs)
     while first > 0 and runs[first - 1].run.merges == 0:
         first -= 1
-    small = runs[first:]
-    has_waited = bool(small) and now_ms - small[0].written_at_ms >= _LATE_WAIT_MS
-    if not (is_over or len(small) >= SMALL_RUNS):
+    small, has_merged = len(runs) - first, first > 0
+    if not small:
+        first = len(runs) - 1
+    has_waited = now_ms - runs[first].written_at_ms >= _LATE_WAIT_MS
+    is_due = small >= SMALL_RUNS or (is_over and (has_waited or not has_merged))
+    if not is_due:
         return []
-    weight = sum(one.rows for one in small)
-    is_due = has_waited or len(small) >= SMALL_RUNS
-    while first > 0 and _joins(runs[first - 1], weight, is_over=is_over, is_due=is_due):
+    weight = sum(one.rows for one in runs[first:])
+    while first > 0 and _joins(runs[first - 1], weight, is_over=is_over):
         first -= 1
         weight += runs[first].rows
     chosen = runs[first:]
     return chosen if len(chosen) > 1 else []
 
 
-def _joins(run: _Weighed, weight: int, *, is_over: bool, is_due: bool) -> bool:
-    if run.run.merges == 0 or weight * _LATE_SHARE >= run.rows:
-        return True
-    return is_over and is_due and run.rows <= _FILE_ROWS
+def _joins(run: _Weighed, weight: int, *, is_over: bool) -> bool:
+    if weight + run.rows > _MERGE_ROWS:
+        return False
+    return weight * _LATE_SHARE >= run.rows or (is_over and run.rows <= _FILE_ROWS)
 
 
 def merge_files(
-    root: Path, merge: Merge, connection: duckdb.DuckDBPyConnection, *, now_ms: int
+    place: Place, files: Sequence[DataFile], connection: duckdb.DuckDBPyConnection
 ) -> list[DataFile]:
-    """Write the files of a merge, a bounded number of rows in memory at any time.
+    """Write files as one run, a bounded number of rows in memory at any time.
 
     Raises:
         duckdb.Error: A file cannot be read.
     """
-    files = sorted(merge.files, key=lambda file: (file.run.last_batch_id, file.run.merges))
-    place = Place(root, merge.run, merge.day, now_ms)
-    cuts = _cuts(root, files)
-    slices = (_slice(root, files, cut, connection) for cut in cuts)
+    root = place.root
+    files = sorted(files, key=lambda file: (file.run.last_batch_id, file.run.merges, file.path))
     made: list[DataFile] = []
     pending: list[pa.Table] = []
-    for table in slices:
+    for cut in _cuts(root, files):
+        table = _slice(root, files, cut, connection)
         if pending and sum(map(len, pending)) + len(table) > _FILE_ROWS:
             made.append(write_file(place, len(made), pending))
             pending = []

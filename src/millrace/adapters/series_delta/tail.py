@@ -25,7 +25,7 @@ class ViewTail:
         self._hot = hot
         self._shard = shard
         self._table: SealedTable | None = None
-        self._seen = 0
+        self._seen = -1
         self.view = View(root)
 
     def advance(self) -> tuple[list[HotRun], bool]:
@@ -36,15 +36,23 @@ class ViewTail:
             RetryError: The ledger or the table cannot be read at the moment.
             StopError: A hot batch is damaged.
         """
+        has_begun = self._seen >= 0
+        if not has_begun:
+            self._begin()
         seen_before = self._seen
         arrived = self._fetch()
         has_changed = self._take_table()
         sealed = self._table.sealed_through if self._table is not None else 0
-        has_missed = sealed > max(seen_before, 0) and self._lacks(arrived, seen_before, sealed)
+        has_missed = sealed > seen_before and self._lacks(arrived, seen_before, sealed)
         self._seen = max(self._seen, sealed)
-        if arrived or has_changed:
+        if arrived or has_changed or not has_begun:
             self._show(arrived, sealed)
         return arrived, has_missed
+
+    def _begin(self) -> None:
+        """Begin behind what is sealed: the ledger may still have it, the table surely does."""
+        self._take_table()
+        self._seen = self._table.sealed_through if self._table is not None else 0
 
     def _fetch(self) -> list[HotRun]:
         arrived: list[HotRun] = []

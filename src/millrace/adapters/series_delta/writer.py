@@ -5,6 +5,7 @@ between leaves files that no commit names, which the next tidy-up removes.
 Source: D-30; F4.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from millrace.adapters.series_delta.engine import UNREADABLE, open_engine
+from millrace.adapters.series_delta.engine import MISTAKES, open_engine
 from millrace.adapters.series_delta.files import DAY_US, Columns, DataFile, Place, Run, write_file
 from millrace.adapters.series_delta.merging import merge_files, plan_merges
 from millrace.adapters.series_delta.sorting import sorted_day
@@ -38,6 +39,7 @@ class DeltaSeries:
     ) -> None:
         self._root = root.absolute()
         self._now_ns = now_ns
+        self._name = secrets.token_hex(4)
         self._table = create_table(self._root, shard)
         self._engine = open_engine(memory_bytes, threads=2)
         self._unlisted: dict[Path, int] = {}
@@ -51,7 +53,7 @@ class DeltaSeries:
         run, now_ms = Run(last_batch_id, 0), self._now_ms()
         with self._storing():
             files = [
-                write_file(Place(self._root, run, day, now_ms), 0, [part.table()])
+                write_file(Place(self._root, run, day, self._name, now_ms), 0, [part.table()])
                 for day, part in split_days(rows)
             ]
         crashpoint("seal_before_commit")
@@ -59,9 +61,12 @@ class DeltaSeries:
 
     def compact(self, now_ns: int) -> int:
         replaced, now_ms = 0, now_ns // 1_000_000
+        self._table.update()
         for merge in plan_merges(self._table.files, now_ms):
             with self._storing():
-                files = merge_files(self._root, merge, self._engine, now_ms=now_ms)
+                place = Place(self._root, merge.run, merge.day, self._name, now_ms)
+                files = merge_files(place, merge.files, self._engine)
+            crashpoint("compact_before_commit")
             self._table.commit(files, merge.files, now_ms=now_ms, changes_rows=False)
             replaced += len(merge.files)
         return replaced
@@ -74,6 +79,7 @@ class DeltaSeries:
         return len({file.day for file in old})
 
     def vacuum(self, now_ns: int) -> int:
+        self._table.update()
         self._table.checkpoint()
         listed = {self._root / file.path for file in self._table.files}
         unlisted = {path for path in self._root.glob("date=*/*") if path not in listed}
@@ -106,7 +112,9 @@ class DeltaSeries:
             yield
         except (OSError, duckdb.OutOfMemoryException) as error:
             raise RetryError(f"{self._root}: {error}") from error
-        except UNREADABLE as error:
+        except MISTAKES:
+            raise
+        except (duckdb.Error, pa.ArrowException) as error:
             raise StopError(
                 f"{self._root}: a sealed file cannot be read: {error}",
                 "restore the file from a backup",
