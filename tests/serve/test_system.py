@@ -65,7 +65,9 @@ async def test_mon_001_mon_012_verdict(
     assert body["timestamp"] == "2026-03-01T12:00:00Z"
     assert body["services"]["total"] == len(probes)
     assert body["durability"]["fsync"] == "every_commit"
-    assert body["details"]["messages"] == {"stored": 7}
+    assert body["details"]["messages"] == {
+        "stored": 7, "duplicate": 0, "dead_letter": 0
+    }  # fmt: skip
     assert "db.internal" not in answer.text
 
 

@@ -196,6 +196,15 @@ async def test_an_empty_fleet_says_how_to_begin(browser: Browser) -> None:
         await expect(page.get_by_text("millrace simulate")).to_be_visible()
 
 
+async def test_a_device_that_does_not_exist_is_said_so(town: Town, browser: Browser) -> None:
+    page = await browser.new_page()  # the browser itself reports the 404
+    async with serving(app_of(town)) as address:
+        await page.goto(f"http://{address}/#/devices/nobody")
+        await expect(page.get_by_role("heading", name="There is no such device")).to_be_visible()
+        await commit_until(town, "nobody", 640.5, page, "max 640.5")
+        await page.close()
+
+
 async def test_it_fits_a_phone(town: Town, browser: Browser) -> None:
     size = {"width": 360, "height": 740}
     async with (

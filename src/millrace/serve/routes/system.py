@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
+from millrace.model.work import Count
 from millrace.serve.answers import json_answer, tagged
 from millrace.serve.instants import format_instant
 from millrace.serve.parameters import NoQuery
@@ -83,7 +84,7 @@ def _connectivity(here: Room, checks: dict[str, bool]) -> dict[str, Any]:
 async def _messages(here: Room) -> dict[str, int] | None:
     if not here.health.checks().get("metadata", True):
         return None
-    sums: dict[str, int] = {}
+    sums = {Count.STORED: 0, Count.DUPLICATE: 0, Count.DEAD_LETTER: 0}
     counters = await here.registry_desk.ask("get", here.registry.counters)
     for (outcome, _family, _detail), count in counters.items():
         sums[outcome] = sums.get(outcome, 0) + count

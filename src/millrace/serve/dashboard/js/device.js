@@ -1,7 +1,7 @@
 // One device: who it is, its series with their newest values, a chart of one of them, its events.
 import { html, useEffect, useRef, useState } from './view.js';
 import { allSeries, getDevice, getEvents, postLatest } from './api.js';
-import { ago, count, millis, moment, number, timeOfDay, words } from './format.js';
+import { ago, count, millis, moment, number, symbol, timeOfDay, words } from './format.js';
 import { Presence } from './fleet.js';
 import { History } from './history.js';
 
@@ -27,10 +27,10 @@ function useDevice(id, live) {
         if (!old || old.at <= at) latest.current.set(name, { ...point, at });
       }
       frame ||= requestAnimationFrame(() => { frame = 0; redraw((old) => old + 1); });
-      if (!isKnown) loadSeries();
+      if (!isKnown) loadSeries().catch(() => {});
     };
     const loadSeries = () => allSeries(id)
-      .then((series) => isOver || setState((old) => ({ ...old, series })));
+      .then((series) => isOver || setState((old) => ({ ...old, series, error: null, isUnknown: false })));
     const load = async () => {
       try {
         const [device, events, newest] = await Promise.all([
@@ -43,7 +43,7 @@ function useDevice(id, live) {
         for (const point of newest.latest) latest.current.set(nameOf(point), { ...point, at: millis(point.time) });
         setState((old) => ({ ...old, device, events: events.events, error: null }));
       } catch (error) {
-        if (!isOver) setState((old) => ({ ...old, error: error.message }));
+        if (!isOver) setState((old) => ({ ...old, error: error.message, isUnknown: error.status === 404 }));
       }
     };
     const endPoints = live.subscribe({ kind: 'points', devices: [id] }, {
@@ -93,7 +93,7 @@ function SeriesList({ series, latest, chosen, choose, now }) {
               <span class="metric">${words(one.metric)}
                 ${one.channel && html`<small>${one.channel}</small>`}</span>
               <span class="reading"><b>${number(newest?.value)}</b>
-                <span class="unit">${newest?.unit ?? one.unit}</span></span>
+                <span class="unit">${symbol(newest?.unit ?? one.unit)}</span></span>
               <small class="when">
                 ${newest?.quality?.map((flag) => html`<span class="flag" key=${flag}>${words(flag)}</span>`)}
                 <span>${ago(newest?.at ?? null, now)}</span>
@@ -125,7 +125,7 @@ function Events({ events }) {
 }
 
 export function Device({ id, live, now }) {
-  const { device, series, latest, events, error, listen } = useDevice(id, live);
+  const { device, series, latest, events, error, isUnknown, listen } = useDevice(id, live);
   const [chosenName, setChosenName] = useState(null);
   const heading = useRef(null);
   const shown = series?.length
@@ -147,8 +147,12 @@ export function Device({ id, live, now }) {
           ${series && html`<span class="quiet">${count(series.length)} series</span>`}
         </p>
       </div>
-      <${Facts} device=${device} latest=${latest} now=${now} />
-      ${error && html`<p class="banner bad" role="alert">${error}</p>`}
+      ${isUnknown ? html`
+        <div class="empty"><h2>There is no such device</h2>
+          <p>Nothing with this id is registered or has sent a reading. Check the address,
+            or go back to <a href="#/">all devices</a>.</p></div>`
+      : error ? html`<p class="banner bad" role="alert">${error}</p>`
+      : html`<${Facts} device=${device} latest=${latest} now=${now} />`}
       ${series && !series.length && html`
         <div class="empty"><h2>No readings yet</h2>
           <p>This device is known, but nothing it has sent could be read as a number.

@@ -2,7 +2,7 @@
 // live, so ten thousand devices cost no more than twenty.
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './view.js';
 import { devicePages, postLatest } from './api.js';
-import { ago, millis, moment, number, words } from './format.js';
+import { ago, millis, moment, number, symbol, words } from './format.js';
 
 const MOST = 10_000;
 const SPARE_ROWS = 6;
@@ -141,7 +141,7 @@ function Row({ device, at, latest, chosen, now }) {
         ${foremost(latest).map((one) => html`
           <span class="value" key=${one.name}>
             <small>${words(one.name)}</small>
-            <b>${number(one.value)}</b>${one.unit && html`<span class="unit">${one.unit}</span>`}
+            <b>${number(one.value)}</b>${one.unit && html`<span class="unit">${symbol(one.unit)}</span>`}
           </span>`)}
       </td>
     </tr>`;

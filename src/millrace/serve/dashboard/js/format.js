@@ -54,6 +54,13 @@ export function ago(ms, now) {
   return `${Math.round(seconds / 86400)} d ago`;
 }
 
+// Devices and registries write units in UCUM; people read these.
+const UNITS = { Cel: '°C', degF: '°F', '[degF]': '°F', deg: '°', Ohm: 'Ω', m3: 'm³', 'm3/h': 'm³/h' };
+
+export function symbol(unit) {
+  return unit ? UNITS[unit] ?? unit : '';
+}
+
 // metric_names_like_this -> metric names like this
 export function words(name) {
   return name.replaceAll('_', ' ');

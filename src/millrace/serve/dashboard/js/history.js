@@ -2,7 +2,7 @@
 // Short ranges show every reading, longer ones the mean of windows with the band from min to max.
 import { html, useEffect, useRef, useState } from './view.js';
 import { exportUrl, rawPoints, windows } from './api.js';
-import { millis, moment, number, words } from './format.js';
+import { millis, moment, number, symbol, words } from './format.js';
 import { Chart } from './chart.js';
 
 const MINUTE = 60_000;
@@ -144,7 +144,7 @@ export function History({ id, series, listen }) {
     setRange(one);
     try { localStorage.setItem(RANGE_KEY, one.key); } catch { /* storage may be forbidden */ }
   };
-  const unit = series.unit ?? '';
+  const unit = symbol(series.unit);
   const title = words(series.metric) + (series.channel ? ` ${series.channel}` : '');
 
   return html`
