@@ -1,7 +1,9 @@
-"""Load generators: processes of their own that send packets encoded beforehand, and count answers.
+"""A load: devices that send packets encoded beforehand and count the answers; its own process.
 
 A connection keeps `in_flight` QoS 1 messages unanswered; each PUBACK lets the next one go. So the
 rate is what the receiver can take, and a message counts as sent when its PUBACK has come.
+When everything is connected and encoded the process prints a line and waits for one on standard
+input; at the end it prints what it did as JSON.
 """
 
 import argparse
@@ -9,90 +11,25 @@ import asyncio
 import json
 import resource
 import ssl
-import struct
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from typing import cast
 
 import uvloop
 
-START_NS = 1_772_366_400_000_000_000
-
-
-def publish(topic: bytes, payload: bytes, packet_id: int) -> bytes:
-    """Return a QoS 1 PUBLISH of MQTT 3.1.1."""
-    body = struct.pack(">H", len(topic)) + topic + struct.pack(">H", packet_id) + payload
-    return b"\x32" + _length(len(body)) + body
-
-
-def connect(client_id: bytes) -> bytes:
-    """Return a CONNECT of MQTT 3.1.1 with a clean session and a long keep-alive."""
-    body = b"\x00\x04MQTT\x04\x02\x0e\x10" + struct.pack(">H", len(client_id)) + client_id
-    return b"\x10" + _length(len(body)) + body
-
-
-def _length(number: int) -> bytes:
-    out = bytearray()
-    while True:
-        number, digit = divmod(number, 128)
-        out.append(digit | (128 if number else 0))
-        if not number:
-            return bytes(out)
-
-
-def f2_messages(device: int, first: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    """Yield RS-485 messages of one F2 controller: three readings each, one a second."""
-    topic = b"tele/f2-%012x/sensor-mode/J1/sensor-1" % (0xB10000000000 + device)
-    n = first
-    while True:
-        at = time.gmtime(START_NS // 1_000_000_000 + n)
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", at).encode()
-        frame = b"01 03 06 %02X %02X 11 94 01 %02X 0D 3B" % (9, n % 256, (device + n) % 256)
-        yield topic, b'{"timestamp": "%s.%06d", "data": "%s"}' % (stamp, device, frame)
-        n += 1
-
-
-def meter_messages(device: int, first: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    """Yield datagrams of one rail meter: ten instants of voltage and current, numbered."""
-    name = b"bench-meter-%05d" % device
-    topic = b"iot/%s/telemetry" % name
-    n = first
-    while True:
-        base = START_NS // 1_000_000_000 + n * 10
-        stamps = [
-            time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(base + k)).encode() for k in range(10)
-        ]
-        items = b",".join(
-            b'{"ts":"%s","type":"voltage_dc","val":%.1f,"unit":"V"},'
-            b'{"ts":"%s","type":"current_dc","val":%.1f,"unit":"A"}'
-            % (at, 700 + (n + k) % 100, at, 200 + (device + k) % 200)
-            for k, at in enumerate(stamps)
-        )
-        yield (
-            topic,
-            (
-                b'{"v":2,"device_id":"%s","ts":"%s","seq":%d,"msg_type":"telemetry","measurements":[%s]}'
-                % (name, stamps[-1], n, items)
-            ),
-        )
-        n += 1
-
-
-SOURCES: dict[str, Callable[[int, int], Iterator[tuple[bytes, bytes]]]] = {
-    "f2": f2_messages,
-    "meter": meter_messages,
-}
+from bench.packets import CONNACK_BYTES, PUBACK_BYTES, connect, publish
+from bench.sources import SOURCES, messages_of
 
 
 @dataclass(slots=True)
 class Tally:
-    """What all connections of one generator have done."""
+    """What all connections of one load have done."""
 
     connected: int = 0
     acknowledged: int = 0
     running: int = 0
+    lost: int = 0
     done: asyncio.Event = field(default_factory=asyncio.Event)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -109,14 +46,22 @@ class Sender(asyncio.Protocol):
         self._tally = tally
         self._next = 0
         self._answers = 0
-        self._buffer = b""
+        self._partial = 0
         self._is_connected = False
-        self.transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(connect(self._client_id))
+        """Say hello."""
+        # uvloop has transports of its own kind, so this cannot be checked at run time.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(connect(self._client_id))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count a connection that was not ended here."""
+        if self._answers < len(self._packets):
+            self._tally.lost += 1
+            self._tally.done.set()
+            self._tally.ready.set()
 
     def start(self) -> None:
         """Send the first messages."""
@@ -124,17 +69,16 @@ class Sender(asyncio.Protocol):
         self._send(self._in_flight)
 
     def data_received(self, data: bytes) -> None:
+        """Take the answers: PUBACKs of four bytes, of which only the number matters."""
+        size = len(data)
         if not self._is_connected:
             self._is_connected = True
-            data = data[4:]
+            size -= CONNACK_BYTES
             self._tally.connected += 1
             self._tally.ready.set()
-            if not data:
+            if not size:
                 return
-        # Answers are PUBACKs of four bytes; how many came is all that matters here.
-        self._buffer += data
-        answers, rest = divmod(len(self._buffer), 4)
-        self._buffer = self._buffer[-rest:] if rest else b""
+        answers, self._partial = divmod(self._partial + size, PUBACK_BYTES)
         self._answers += answers
         self._tally.acknowledged += answers
         self._send(answers)
@@ -144,33 +88,17 @@ class Sender(asyncio.Protocol):
                 self._tally.done.set()
 
     def _send(self, count: int) -> None:
-        if self._next < len(self._packets) and self.transport is not None:
+        if self._next < len(self._packets) and self._transport is not None:
             end = self._next + count
-            self.transport.write(b"".join(self._packets[self._next : end]))
+            self._transport.write(b"".join(self._packets[self._next : end]))
             self._next = end
 
 
 async def run(options: argparse.Namespace) -> dict[str, float]:
-    """Connect all devices, then send everything; return counts and seconds."""
-    make = SOURCES[options.source]
+    """Connect all devices, wait for the word, send everything; return counts and seconds."""
     tally = Tally()
-    loop = asyncio.get_running_loop()
-    context = _tls() if options.tls else None
-    senders = []
-    for device in range(options.devices):
-        messages = islice(make(device, options.first), options.messages)
-        packets = [publish(t, p, n % 65_535 + 1) for n, (t, p) in enumerate(messages)]
-        name = b"bench-%d-%05d" % (options.first, device)
-        _, sender = await loop.create_connection(
-            lambda name=name, packets=packets: Sender(name, packets, options.in_flight, tally),
-            options.host,
-            options.port,
-            ssl=context,
-        )
-        senders.append(sender)
-    while tally.connected < options.devices:
-        tally.ready.clear()
-        await tally.ready.wait()
+    senders = await _connected(options, tally)
+    await _go()
     before, started = resource.getrusage(resource.RUSAGE_SELF), time.time()
     for sender in senders:
         sender.start()
@@ -178,11 +106,35 @@ async def run(options: argparse.Namespace) -> dict[str, float]:
     after, ended = resource.getrusage(resource.RUSAGE_SELF), time.time()
     return {
         "messages": tally.acknowledged,
+        "lost": tally.lost,
         "seconds": ended - started,
         "started": started,
         "ended": ended,
         "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
     }
+
+
+async def _connected(options: argparse.Namespace, tally: Tally) -> list[Sender]:
+    loop, context = asyncio.get_running_loop(), _tls() if options.tls else None
+    senders = []
+    for device in range(options.devices):
+        messages = messages_of(options.source, device, options.first, options.messages)
+        packets = [publish(t, p, n % 65_535 + 1) for n, (t, p) in enumerate(messages)]
+        sender = Sender(b"bench-%05d" % device, packets, options.in_flight, tally)
+        await loop.create_connection(
+            lambda sender=sender: sender, options.host, options.port, ssl=context
+        )
+        senders.append(sender)
+    while tally.connected < options.devices and not tally.lost:
+        tally.ready.clear()
+        await tally.ready.wait()
+    return senders
+
+
+async def _go() -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.readline)
 
 
 def _tls() -> ssl.SSLContext:
@@ -193,7 +145,7 @@ def _tls() -> ssl.SSLContext:
 
 
 def main() -> None:
-    """Send the load that the arguments describe; print one JSON line."""
+    """Send the load that the arguments describe."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", choices=sorted(SOURCES))
     parser.add_argument("--host", default="127.0.0.1")
