@@ -4,6 +4,7 @@ A controller without rows for its doors and switches has the usual ones; they de
 Source: F2-170 to F2-173.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -90,8 +91,7 @@ class Controller:
 
     def emit(self, at_ns: int) -> Message:
         """Let one component take a step, the busy ones more often; see `acts.Device`."""
-        choice = self._rng.random() * self._weights[-1]
-        which = next(i for i, weight in enumerate(self._weights) if choice < weight)
+        which = bisect_right(self._weights, self._rng.random() * self._weights[-1])
         return self.components[which].emit(at_ns)
 
     def status(self, at_ns: int, *, is_online: bool) -> Message | None:
