@@ -26,6 +26,8 @@ def open_engine(memory_bytes: int, *, threads: int) -> duckdb.DuckDBPyConnection
             "autoload_known_extensions": False,
             "allow_community_extensions": False,
             "preserve_insertion_order": False,
+            # No spilling: what does not fit is refused, it does not fill the disk (P10).
+            "temp_directory": "",
         },
     )
     connection.execute("SET GLOBAL parquet_metadata_cache = true")
