@@ -17,6 +17,8 @@ from millrace.model.message import HTTP, REDRIVE, RawBatch
 from millrace.model.partition import partition_of
 
 MAX_TOPICS = 400_000
+# Longer topics are looked at each time: a flood of them must not fill the memory (F41).
+MAX_TOPIC_CHARS = 256
 
 Place = tuple[int, str, str]
 
@@ -108,9 +110,11 @@ class Admission:
             return [self._topics.get(topic) or self._learn(topic) for topic in topics]
 
     def _learn(self, topic: str) -> Place:
-        if len(self._topics) >= MAX_TOPICS:
-            self._topics.clear()
-        place = self._topics[topic] = self._place(topic)
+        place = self._place(topic)
+        if len(topic) <= MAX_TOPIC_CHARS:
+            if len(self._topics) >= MAX_TOPICS:
+                self._topics.clear()
+            self._topics[topic] = place
         return place
 
     def _place(self, topic: str) -> Place:

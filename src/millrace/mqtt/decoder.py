@@ -28,6 +28,8 @@ Role = Literal["server", "client"]
 
 PACKET_BYTES_MAX: Final = 268_435_460
 TOPICS_MAX: Final = 262_144
+# Longer names are checked each time: a flood of them must not fill the memory (F41).
+MEMO_TOPIC_BYTES: Final = 256
 
 _ACCEPTED: Final[dict[Role, frozenset[int]]] = {
     "server": frozenset((1, 4, 5, 6, 7, 8, 10, 12, 14, 15)),
@@ -182,9 +184,10 @@ class Decoder:
             return ""
         topic = decode_text(raw)
         check_topic(topic)
-        if len(self._topics) >= TOPICS_MAX:
-            self._topics.clear()
-        self._topics[raw] = topic
+        if len(raw) <= MEMO_TOPIC_BYTES:
+            if len(self._topics) >= TOPICS_MAX:
+                self._topics.clear()
+            self._topics[raw] = topic
         return topic
 
     def _resolve(self, topic: str, properties: Properties | None) -> str:

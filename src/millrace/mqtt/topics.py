@@ -13,6 +13,7 @@ Subscriber = TypeVar("Subscriber", bound=Hashable)
 
 SHARE: Final = "$share/"
 MEMO_MAX: Final = 65_536
+MEMO_TOPIC_CHARS: Final = 256  # a flood of longer topics must not fill the memory (F41)
 
 # Five levels, whatever the device: what somebody meant who asks for `cmnd/f2-#`.
 _FIVE_LEVELS: Final = ("stat", "tele", "cmnd")
@@ -174,9 +175,10 @@ class TopicTree(Generic[Subscriber]):
         found = self._memo.get(topic)
         if found is None:
             found = tuple(dict.fromkeys(self._search(topic)))
-            if len(self._memo) >= MEMO_MAX:
-                self._memo.clear()
-            self._memo[topic] = found
+            if len(topic) <= MEMO_TOPIC_CHARS:
+                if len(self._memo) >= MEMO_MAX:
+                    self._memo.clear()
+                self._memo[topic] = found
         return found
 
     def _forget(self, topic_filter: str) -> None:
