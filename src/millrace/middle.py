@@ -23,12 +23,13 @@ from millrace.model.work import (
     Effects,
     LatestPage,
     LatestPages,
+    Readings,
     SequenceRow,
     Snapshot,
     gather,
 )
 from millrace.record.latest import LatestTable
-from millrace.record.step import name, record
+from millrace.record.step import name, record, touches
 
 PROJECTION_NS = 2_000_000_000
 LATEST_NS = 10_000_000_000
@@ -78,8 +79,9 @@ class Middle:
     def missing(self, batches: Sequence[RawBatch]) -> dict[Key, list[str]]:
         """Return the topics that need a registry look-up first, by the key of their device."""
         routes = self._router.routes
-        new = {topic for batch in batches for topic in batch.topics if topic not in routes}
-        return self._router.missing(new) if new else {}
+        if all(topic in routes for batch in batches for topic in batch.topics):
+            return {}
+        return self._router.missing({topic for batch in batches for topic in batch.topics})
 
     def learn(
         self,
@@ -107,15 +109,19 @@ class Middle:
         """Return the effects of batches whose topics are all routed.
 
         Until `accept`, it may only be called again with the same batches (the registry moved, or
-        the ledger was away): they are decoded again, but not judged again.
+        the ledger was away): they are decoded again, but not judged again. Without batches the
+        effects are what is owed: see `owes`.
         """
         work = decode(gather(batches, registry_version), self._router)
-        if self._verdicts is None:
+        is_first_call = bool(batches) and self._verdicts is None
+        if is_first_call:
             self._verdicts = judge(work, self._tracker, self._redelivery)
-        apply(work, self._verdicts)
+        apply(work, self._verdicts or Verdicts())
         effects = record(work, self._book, reader=reader, stream=stream, now_ns=now_ns)
         has_new = effects.new_series or effects.new_attributes
         self._slots = list({*work.decoded.slots}) if has_new else []
+        if is_first_call:
+            self._touch(effects.touches)
         if self._extras is None:
             self._extras = self._due(effects, now_ns)
         self._extras.attach(effects)
@@ -137,12 +143,27 @@ class Middle:
         positions: Mapping[int, int],
         sequence: Sequence[SequenceRow],
         latest: tuple[int, Sequence[LatestPage]],
+        committed_since: Iterable[tuple[int, Readings]] = (),
     ) -> None:
-        """Start from stored state; `positions` are where the next messages come from."""
+        """Start from stored state; `positions` are where the next messages come from.
+
+        `committed_since` are the commits that the latest values do not have yet, by id.
+        """
         self._positions = dict(positions)
         self._tracker.restore(sequence)
         self._last_commit = latest[0]
         self._latest.load(latest[1])
+        for commit_id, readings in committed_since:
+            self._latest.update(readings)
+            self._last_commit = commit_id
+
+    def owes(self, now_ns: int) -> bool:
+        """Say whether something waits to be written although no message comes any more."""
+        return (
+            (bool(self._touches) and now_ns - self._projected_at >= PROJECTION_NS)
+            or (self._latest.is_dirty and now_ns - self._latest_at >= LATEST_NS)
+            or (self._messages_since_snapshot > 0 and now_ns - self._snapshot_at >= SNAPSHOT_NS)
+        )
 
     def warm_up(self, batches: list[RawBatch], *, sequenced_from: Mapping[int, int]) -> None:
         """Bring the state up to date with messages that are committed already.
@@ -157,13 +178,13 @@ class Middle:
                 base, base + min(len(batch), sequenced_from[batch.partition] - batch.first_offset)
             )
         }
+        self._touch(touches(work))
         work.decoded.facts = [fact for fact in work.decoded.facts if fact.message not in old]
         judge(work, self._tracker, self._redelivery)
 
     def _due(self, effects: Effects, now_ns: int) -> Extras:
         """Return what is written less often than every commit, as far as it is due (D-21)."""
         extras = Extras()
-        self._touches.update(effects.touches)
         if now_ns - self._projected_at >= PROJECTION_NS:
             extras.touches, self._touches = self._touches, {}
             self._projected_at = now_ns
@@ -178,3 +199,8 @@ class Middle:
             extras.snapshot = Snapshot({**self._positions, **moved}, self._tracker.dirty())
             self._snapshot_at, self._messages_since_snapshot = now_ns, 0
         return extras
+
+    def _touch(self, shown: Mapping[str, DeviceTouch]) -> None:
+        for device_id, touch in shown.items():
+            earlier = self._touches.get(device_id)
+            self._touches[device_id] = touch if earlier is None else touch.over(earlier)

@@ -91,7 +91,13 @@ class Router:
         raise RejectError("unknown_topic", "no device family takes this topic", element="generic")
 
     def missing(self, topics: Iterable[str]) -> dict[Key, list[str]]:
-        """Return the topics without a route by the key of their device; bad ones get theirs."""
+        """Return the topics without a route by the key of their device; bad ones get theirs.
+
+        Shape: `topics` are all those of a batch. The oldest routes fall here when there are too
+        many, and never later: what the batch was promised stays until it is decoded.
+        """
+        if len(self.routes) >= self._max_routes:
+            self._evict(self._max_routes // 4)
         wanted: dict[Key, list[str]] = {}
         for topic in {topic for topic in topics if topic not in self.routes}:
             try:
@@ -142,8 +148,6 @@ class Router:
         return None
 
     def _add(self, topic: str, route: Route) -> None:
-        if len(self.routes) >= self._max_routes:
-            self._evict(self._max_routes // 4)
         self.routes[topic] = route
         if route.is_unknown:
             self.unknown.add(topic)

@@ -86,6 +86,15 @@ def open_hot(frame: bytes) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(one) for one in columns], schema=HOT_SCHEMA)
 
 
+def read_hot(frame: bytes) -> Readings:
+    """Return the readings of a frame as they were handed to `seal_hot`. Raises: as `open_hot`."""
+    columns = open_hot(frame)
+    series, time_ns, value, flags, attr, received_at_ns, position = (
+        column.to_numpy() for column in columns
+    )
+    return Readings(series, attr, time_ns, value, flags, received_at_ns, position)
+
+
 def _check(frame: bytes) -> tuple[int, int]:
     if len(frame) < _HEAD_SIZE_BYTES:
         raise _damaged(f"is {len(frame)} bytes long, less than its header")

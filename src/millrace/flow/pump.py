@@ -14,13 +14,14 @@ from typing import Protocol
 from millrace.errors import RetryError, StaleError
 from millrace.flow.backoff import Backoff
 from millrace.flow.crashpoints import crashpoint
+from millrace.flow.hot_frame import read_hot
 from millrace.model.device import DeviceProfile
 from millrace.model.message import RawBatch
 from millrace.model.series import SeriesKey
-from millrace.model.work import Committed, Effects, LatestPage, SequenceRow
+from millrace.model.work import Committed, Effects, LatestPage, Readings, SequenceRow
 from millrace.ports.clock import Clock
 from millrace.ports.fleet import Fleet
-from millrace.ports.ledger import Ledger
+from millrace.ports.ledger import HotBatch, Ledger
 from millrace.ports.log import LogReader
 
 Wanted = dict[tuple[str, str], list[str]]
@@ -59,9 +60,12 @@ class Middle(Protocol):
         positions: Mapping[int, int],
         sequence: Sequence[SequenceRow],
         latest: tuple[int, Sequence[LatestPage]],
+        committed_since: Iterable[tuple[int, Readings]],
     ) -> None: ...
 
     def warm_up(self, batches: list[RawBatch], *, sequenced_from: Mapping[int, int]) -> None: ...
+
+    def owes(self, now_ns: int) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +111,21 @@ class Pump:
         self._in_hand: list[RawBatch] = []
         self.positions: dict[int, int] = {}
 
-    def start(self, latest: tuple[int, Sequence[LatestPage]] = (0, ())) -> None:
-        """Take the positions over and rebuild the state from snapshot and log."""
+    def start(
+        self,
+        latest: tuple[int, Sequence[LatestPage]] = (0, ()),
+        committed_since: Iterable[HotBatch] = (),
+    ) -> None:
+        """Take the positions over and rebuild the state from snapshot, hot batches and log.
+
+        `committed_since` are the hot batches that the pages of `latest` do not cover.
+        """
         claim = self._ledger.claim(self._reader, self._stream, range(self._log.partitions))
         self.positions = dict(claim.positions)
         self._version = self._fleet.version()
         done, rows = self._ledger.snapshot(self._reader)
-        self._middle.restore(self.positions, rows, latest)
+        since = ((batch.id, read_hot(batch.frame)) for batch in committed_since)
+        self._middle.restore(self.positions, rows, latest, since)
         self._warm_up(done)
 
     def run(self, stop: Event) -> None:
@@ -138,6 +150,8 @@ class Pump:
         """
         if not self._in_hand:
             self._in_hand = self._due()
+        if not self._in_hand and self._middle.owes(self._clock.now_ns()):
+            self._middle.accept(*self._commit([]))
         return self._move()
 
     def drain(self) -> int:
@@ -224,8 +238,10 @@ class Pump:
 
     def _warm_up(self, done: Mapping[int, int]) -> None:
         """Feed the state with what was committed since the snapshot, or in the last seconds."""
-        since_ns = self._clock.now_ns() - REDELIVERY_NS
         for partition, end in self.positions.items():
+            unread = self._log.read(partition, end, 1)
+            now_ns = unread.received_at_ns[0] if unread else self._clock.now_ns()
+            since_ns = now_ns - REDELIVERY_NS
             offset = min(done.get(partition, 0), self._log.offset_at(partition, since_ns), end)
             offset = max(offset, self._log.extents()[partition].start)
             while offset < end:

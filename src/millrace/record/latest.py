@@ -5,6 +5,8 @@ the last value of a series whose readings were sealed long ago.
 Source: D-21, API-031.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from millrace.model.work import IntColumn, LatestPage, Readings
@@ -40,13 +42,18 @@ class LatestTable:
         self._rows[ids] = rows
         self._dirty.update(np.unique(ids >> PAGE_BITS).tolist())
 
+    @property
+    def is_dirty(self) -> bool:
+        """Whether pages changed since `dirty_pages` was called."""
+        return bool(self._dirty)
+
     def dirty_pages(self) -> list[LatestPage]:
         """Return the pages that changed since the last call, in page order."""
         pages = [LatestPage(page, self._page(page).tobytes()) for page in sorted(self._dirty)]
         self._dirty.clear()
         return pages
 
-    def load(self, pages: list[LatestPage]) -> None:
+    def load(self, pages: Iterable[LatestPage]) -> None:
         """Take in stored pages."""
         for page in pages:
             self._reserve((page.page + 1) * PAGE_SIZE - 1)

@@ -7,9 +7,11 @@ Source: D-23, D-24, D-27, D-52, MON-030.
 
 from collections import Counter
 from collections.abc import Iterable
+from operator import attrgetter
 
 import numpy as np
 
+from millrace.model.event import Event
 from millrace.model.message import REPLAYED, RawBatch
 from millrace.model.series import SeriesBook
 from millrace.model.work import (
@@ -39,6 +41,7 @@ def record(work: Work, book: SeriesBook, *, reader: str, stream: str, now_ns: in
     """Return the effects of the work; series without an id get local negative ones."""
     received_at_ns, positions = _message_columns(work.batches)
     readings, new_series, new_attributes = _readings(work, book, received_at_ns, positions)
+    found = _discovered(work, received_at_ns, positions)
     return Effects(
         reader=reader,
         stream=stream,
@@ -51,11 +54,11 @@ def record(work: Work, book: SeriesBook, *, reader: str, stream: str, now_ns: in
         readings=readings,
         new_series=new_series,
         new_attributes=new_attributes,
-        events=_events(work, received_at_ns, positions),
+        events=_events(work, found, received_at_ns, positions),
         letters=_letters(work),
         counts=_counts(work),
-        discovered=_discovered(work, received_at_ns, positions),
-        touches=_touches(work, received_at_ns),
+        discovered=list(found.values()),
+        touches=touches(work),
         readings_by_family=_by_family(work),
     )
 
@@ -70,6 +73,8 @@ def name(effects: Effects, committed: Committed, book: SeriesBook, slots: Iterab
 
 
 def _message_columns(batches: list[RawBatch]) -> tuple[IntColumn, IntColumn]:
+    if not batches:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     received = [np.array(batch.received_at_ns, np.int64) for batch in batches]
     positions = [
         np.arange(len(batch), dtype=np.int64) + position_of(batch.partition, batch.first_offset)
@@ -188,7 +193,17 @@ def _by_family(work: Work) -> Counter[str]:
     return counts
 
 
-def _events(work: Work, received_at_ns: IntColumn, positions: IntColumn) -> list[EventRow]:
+def _events(
+    work: Work, found: dict[int, Discovered], received_at_ns: IntColumn, positions: IntColumn
+) -> list[EventRow]:
+    """Return the events by message; that a device was discovered comes first (MTR-007)."""
+    events = work.decoded.events
+    if found:
+        first = [
+            Event("device_discovered", row.device_id, row.first_seen_ns, message=message)
+            for message, row in found.items()
+        ]
+        events = sorted([*first, *events], key=attrgetter("message"))
     return [
         EventRow(
             event,
@@ -196,57 +211,71 @@ def _events(work: Work, received_at_ns: IntColumn, positions: IntColumn) -> list
             int(positions[event.message]),
             int(received_at_ns[event.message]),
         )
-        for event in work.decoded.events
+        for event in events
     ]
 
 
-def _discovered(work: Work, received_at_ns: IntColumn, positions: IntColumn) -> list[Discovered]:
-    rows: dict[str, Discovered] = {}
+def _discovered(
+    work: Work, received_at_ns: IntColumn, positions: IntColumn
+) -> dict[int, Discovered]:
+    """Return the devices without a registry row, by their first message."""
+    first: dict[str, int] = {}
     for message in work.unknown:
-        device_id = work.device_ids[message]
-        if device_id not in rows:
-            rows[device_id] = Discovered(
-                device_id,
-                work.labels[message][0],
-                int(received_at_ns[message]),
-                int(positions[message]),
-            )
+        first.setdefault(work.device_ids[message], message)
+    rows = {
+        message: Discovered(
+            device_id,
+            work.labels[message][0],
+            int(received_at_ns[message]),
+            int(positions[message]),
+        )
+        for device_id, message in first.items()
+    }
     for report in work.decoded.reports:
-        row = rows.get(report.device_id)
+        row = rows.get(first.get(report.device_id, -1))
         if row is not None and report.kind == "device":
             row.device_type = row.device_type or report.data.get("device_type")
             row.location = row.location or report.data.get("location")
-    return list(rows.values())
+    return rows
 
 
-def _touches(work: Work, received_at_ns: IntColumn) -> dict[str, DeviceTouch]:
-    """Return what each device showed of itself; any live message is a sign of life (MTR-071)."""
-    seen = dict(zip(work.device_ids, received_at_ns.tolist(), strict=True))
-    for device_id in _replayed_only(work):
-        seen.pop(device_id, None)
-    touches = {device_id: DeviceTouch(at, "online") for device_id, at in seen.items()}
+def touches(work: Work) -> dict[str, DeviceTouch]:
+    """Return what each device showed of itself; any live message is a sign of life (MTR-071).
+
+    An `offline` status, mostly a will, is none (MTR-070); neither is what was replayed from a
+    retained store, of which only the status counts, and only while the device is silent (MTR-076).
+    """
+    replayed = _replayed(work)
+    farewells = {
+        report.message
+        for report in work.decoded.reports
+        if report.kind == "status" and report.data["status"] == "offline"
+    }
+    silent = replayed | farewells
+    spoke = {device_id: i for i, device_id in enumerate(work.device_ids) if i not in silent}
     for nobody in ("", "unknown"):
-        touches.pop(nobody, None)
+        spoke.pop(nobody, None)
+    received = [at_ns for batch in work.batches for at_ns in batch.received_at_ns]
+    shown = {device_id: DeviceTouch(received[i], "online") for device_id, i in spoke.items()}
     for report in work.decoded.reports:
-        touch = touches.setdefault(report.device_id, DeviceTouch())
+        touch = shown.setdefault(report.device_id, DeviceTouch())
         if report.kind == "status":
-            touch.connection_status = report.data["status"]
+            last = spoke.get(report.device_id, -1)
+            if last < 0 or (report.message > last and report.message not in replayed):
+                touch.connection_status = report.data["status"]
         elif report.kind == "hello":
             touch.fw_version = report.data.get("fw_version", touch.fw_version)
         elif report.kind == "device":
             touch.device_type = report.data.get("device_type", touch.device_type)
             touch.location = report.data.get("location", touch.location)
-    return touches
+    return shown
 
 
-def _replayed_only(work: Work) -> set[str]:
-    """Return devices of which only retained messages came: no sign of life (MTR-076)."""
-    replayed: set[str] = set()
-    live: set[str] = set()
-    for batch, base in zip(work.batches, work.bases, strict=True):
-        if not any(flags & REPLAYED for flags in batch.flags):
-            live.update(work.device_ids[base : base + len(batch)])
-            continue
-        for device_id, flags in zip(work.device_ids[base:], batch.flags, strict=False):
-            (replayed if flags & REPLAYED else live).add(device_id)
-    return replayed - live if replayed else replayed
+def _replayed(work: Work) -> set[int]:
+    """Return the messages that came from a retained store when it was subscribed to."""
+    return {
+        base + i
+        for batch, base in zip(work.batches, work.bases, strict=True)
+        for i, flags in enumerate(batch.flags)
+        if flags & REPLAYED
+    }

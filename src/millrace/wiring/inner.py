@@ -7,11 +7,12 @@ from millrace import __version__
 from millrace.adapters.accounts_sqlite import SqliteAccounts
 from millrace.adapters.clock_system import SystemClock
 from millrace.adapters.fleet_sql import SqlFleet
-from millrace.adapters.ledger_sqlite import SqliteLedger
+from millrace.adapters.ledger_sqlite import SqliteHotReadings, SqliteLedger
 from millrace.flow.balance import balance
 from millrace.flow.pump import Pump
 from millrace.flow.pump_metrics import PumpMetrics
 from millrace.observe import Metrics
+from millrace.ports.ledger import HotBatch, HotReadings
 from millrace.serve.role_health import RoleHealth
 from millrace.settings import Settings
 from millrace.wiring import places
@@ -33,6 +34,7 @@ def open_pump(settings: Settings, metrics: Metrics) -> Iterator[Pump]:
         ledger = stack.enter_context(closing(SqliteLedger(path)))
         fleet = stack.enter_context(closing(SqlFleet(path)))
         accounts = stack.enter_context(closing(SqliteAccounts(path)))
+        hot = stack.enter_context(closing(SqliteHotReadings(path)))
         recorder = PumpMetrics(metrics.core)
         recorder.resume(accounts.read().outcomes)
         pump = Pump(
@@ -44,8 +46,16 @@ def open_pump(settings: Settings, metrics: Metrics) -> Iterator[Pump]:
             stream=places.STREAM,
             observed=recorder.committed,
         )
-        pump.start(ledger.latest_pages())
+        latest = ledger.latest_pages()
+        pump.start(latest, _after(latest[0], hot))
         yield pump
+
+
+def _after(through_id: int, hot: HotReadings) -> Iterator[HotBatch]:
+    """Yield the hot batches behind an id, a few at a time."""
+    while found := hot.hot(through_id, 100):
+        yield from found
+        through_id = found[-1].id
 
 
 @contextmanager
