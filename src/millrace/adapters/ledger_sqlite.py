@@ -6,7 +6,8 @@ Source: D-10, D-20, D-21, D-24, D-25, REG-042, REG-076, REG-100, REG-104.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import apsw
@@ -146,7 +147,7 @@ class SqliteLedger:
             )  # fmt: skip
             if self._db.changes() != 1:
                 raise FencedError(
-                    f"another process has taken over partition {move.partition} of {effects.stream}",
+                    f"another process has taken over {effects.stream}/{move.partition}",
                     "stop the other process, or let this one end",
                 )
 
@@ -201,7 +202,7 @@ class SqliteLedger:
             " element_index, reason, detail, received_at, device_id, topic, payload, size_bytes)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (stream, partition_no, log_offset, element, reason) DO NOTHING",
-            (_letter(row, effects.stream) for row in effects.letters),
+            _letter_rows(effects),
         )
 
     def _counts(self, effects: Effects) -> None:
@@ -338,11 +339,24 @@ def _is_mac(text: str) -> bool:
     return len(text) == 12 and not text.strip("0123456789abcdef")  # noqa: PLR2004
 
 
-def _letter(row: LetterRow, stream: str) -> tuple[object, ...]:
+def _letter_rows(effects: Effects) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of the dead letters, whose payloads take a bounded room per message.
+
+    A message of a megabyte may have thousands of bad elements. Its first letter always has the
+    bytes, the others as far as all of them fit; they share stream, partition and offset.
+    """
+    taken: Counter[tuple[int, int]] = Counter()
+    for row in effects.letters:
+        message = (row.partition, row.offset)
+        taken[message] += len(row.payload)
+        yield _letter(row, effects.stream, has_payload=taken[message] <= MAX_LETTER_BYTES)
+
+
+def _letter(row: LetterRow, stream: str, *, has_payload: bool) -> tuple[object, ...]:
     letter = row.letter
-    fits = len(row.payload) <= MAX_LETTER_BYTES
     return (
         row.family, stream, row.partition, row.offset, letter.element[:255], letter.index,
         letter.reason, letter.detail[:1000], stored_instant(row.received_at_ns),
-        row.device_id[:255], row.topic[:1024], row.payload if fits else None, len(row.payload),
+        row.device_id[:255], row.topic[:1024], row.payload if has_payload else None,
+        len(row.payload),
     )  # fmt: skip
