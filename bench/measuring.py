@@ -73,6 +73,28 @@ def pass_through(stack: Stack, source: str, *words: object, before: int = 0) -> 
 
 
 @dataclass(slots=True)
+class Line:
+    """Sends one load after the other from the same devices; no message comes twice.
+
+    `sent` is the number of messages of each device so far.
+    """
+
+    stack: Stack
+    source: str
+    devices: int
+    sent: int = 0
+
+    def send(self, messages: int, *words: object) -> Passage:
+        """Send so many further messages of each device, and wait until they are committed."""
+        passage = pass_through(
+            self.stack, self.source, "--devices", self.devices, "--messages", messages,
+            "--first", self.sent, *words, before=self.sent * self.devices,
+        )  # fmt: skip
+        self.sent += messages
+        return passage
+
+
+@dataclass(slots=True)
 class MemorySampler:
     """Looks at the memory of a stack all the time, in a thread."""
 

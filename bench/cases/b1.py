@@ -3,13 +3,11 @@
 A message counts when its three readings are committed in the ledger, not when it is acknowledged.
 """
 
-from dataclasses import dataclass
-
 from bench.bench import Bench
 from bench.certificate import make_certificate
 from bench.checks import check_books, check_readings
 from bench.fleet import add_f2
-from bench.measuring import MemorySampler, Passage, pass_through
+from bench.measuring import Line, MemorySampler
 from bench.report import at_least, at_most
 from bench.sources import SECOND_NS, f2_expected
 from bench.stack import Stack
@@ -23,7 +21,7 @@ def run(bench: Bench) -> None:
     stack = Stack(folder, certificate=make_certificate(folder))
     add_f2(stack.settings, DEVICES)
     with stack:
-        line = Line(stack)
+        line = Line(stack, "f2", DEVICES)
         plain, tls = ("--port", stack.mqtt_port), ("--port", stack.tls_port, "--tls")
         line.send(bench.size(100, 20), *plain)
         with MemorySampler(stack) as memory:
@@ -44,20 +42,3 @@ def run(bench: Bench) -> None:
     bench.row("10 in flight each, TLS", over_tls.rate, "msg/s")
     bench.row("resident memory, all processes", memory.most_mib, "MiB", at_most(600))
     bench.row("  last third over middle third", memory.growth, "times", at_most(1.1))
-
-
-@dataclass(slots=True)
-class Line:
-    """Sends one load after the other; no message comes twice. `sent` is per device."""
-
-    stack: Stack
-    sent: int = 0
-
-    def send(self, messages: int, *words: object) -> Passage:
-        """Send so many further messages of each device."""
-        passage = pass_through(
-            self.stack, "f2", "--devices", DEVICES, "--messages", messages, "--first", self.sent,
-            *words, before=self.sent * DEVICES,
-        )  # fmt: skip
-        self.sent += messages
-        return passage
