@@ -121,15 +121,11 @@ async def process(settings: Settings, life: Life, started: asyncio.Event) -> Non
 
 async def tend(settings: Settings, life: Life, started: asyncio.Event) -> None:
     """The keeper of history: seal, compact, archive, retire."""
-    from millrace.wiring.inner import open_keeper  # noqa: PLC0415 - see the module
-
-    def keep() -> None:
-        with open_keeper(settings) as keeper:
-            keeper.run(life.over_in_threads)
+    from millrace.wiring.keeping import keeper_lanes  # noqa: PLC0415 - see the module
 
     life.announce("tend", {})
     started.set()
-    await asyncio.to_thread(keep)
+    await asyncio.to_thread(keeper_lanes(settings).run, life.over_in_threads)
 
 
 async def serve(settings: Settings, life: Life, started: asyncio.Event) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from tests.contracts.ledger import LedgerContract
 
 from millrace.adapters.ledger_memory import LedgerBooks, MemoryLedger
 from millrace.ports.ledger import HotReadings, Ledger
+from tests.contracts.ledger import LedgerContract
 
 
 class TestMemoryLedger(LedgerContract):

@@ -5,11 +5,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.contracts.ledger import LedgerContract
 
-from millrace.adapters.ledger_sqlite import SqliteHotReadings, SqliteLedger
+from millrace.adapters.hot_sqlite import SqliteHotReadings
+from millrace.adapters.ledger_sqlite import SqliteLedger
 from millrace.ports.ledger import HotReadings, Ledger
 from millrace.store.sqlite import migrate
+from tests.contracts.ledger import LedgerContract
 
 
 class TestSqliteLedger(LedgerContract):

@@ -169,9 +169,11 @@ class LedgerContract:
         self, ledger: Ledger, version: int
     ) -> None:
         hot = self.hot(ledger)
-        for n in range(3):
-            rows = readings([1], [1])
-            last = ledger.commit(effects(Advance(0, n, n + 1), version=version, rows=rows))
+        done = [
+            ledger.commit(effects(Advance(0, n, n + 1), version=version, rows=readings([1], [1])))
+            for n in range(3)
+        ]
+        last = done[-1]
         assert hot.forget_hot(last.commit_id) == 0
         work = effects(Advance(0, 3, 4), version=version)
         work.latest = LatestPages(last.commit_id - 1, [LatestPage(0, b"page")])

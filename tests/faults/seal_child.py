@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from millrace.adapters.archive_file import FileArchive
-from millrace.adapters.ledger_sqlite import SqliteHotReadings
+from millrace.adapters.hot_sqlite import SqliteHotReadings
 from millrace.adapters.log_sqlite import SqliteLogReader
 from millrace.adapters.series_delta import DeltaSeries
 from millrace.errors import FencedError

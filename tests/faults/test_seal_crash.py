@@ -14,7 +14,8 @@ from random import Random
 
 import pytest
 
-from millrace.adapters.ledger_sqlite import SqliteHotReadings, SqliteLedger
+from millrace.adapters.hot_sqlite import SqliteHotReadings
+from millrace.adapters.ledger_sqlite import SqliteLedger
 from millrace.adapters.series_delta import DeltaQuery, DeltaSeries
 from millrace.model.work import Advance, Effects, LatestPage, LatestPages
 from millrace.ports.series import Span

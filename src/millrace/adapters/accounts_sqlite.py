@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from millrace.ports.accounts import Account
+from millrace.store.questions import answers, number
 from millrace.store.sqlite import open_store, reading
 
 
@@ -22,24 +23,22 @@ class SqliteAccounts:
             return Account(
                 {(outcome, family, detail): n for outcome, family, detail, n in outcomes},
                 dict(positions),
-                self._count("SELECT count(*) FROM dead_letters WHERE status = 'open'"),
-                self._count("SELECT count(*) FROM devices"),
+                number(self._db, "SELECT count(*) FROM dead_letters WHERE status = 'open'"),
+                number(self._db, "SELECT count(*) FROM devices"),
             )
 
     def needed(self) -> dict[int, int]:
         with reading(self._db):
-            positions = self._db.execute(
-                "SELECT partition_no, min(next_offset) FROM positions GROUP BY partition_no"
+            positions = answers(
+                self._db,
+                "SELECT partition_no, min(next_offset) FROM positions GROUP BY partition_no",
             )
             needed = {int(partition): int(offset) for partition, offset in positions}
             for (text,) in self._db.execute("SELECT positions FROM snapshots"):
-                for partition, offset in json.loads(text).items():
-                    number = int(partition)
-                    needed[number] = min(offset, needed.get(number, offset))
+                for name, offset in json.loads(str(text)).items():
+                    partition = int(name)
+                    needed[partition] = min(offset, needed.get(partition, offset))
             return needed
 
     def close(self) -> None:
         self._db.close()
-
-    def _count(self, sql: str) -> int:
-        return int(self._db.execute(sql).fetchall()[0][0])

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import apsw
 import orjson
 
 from millrace.errors import FencedError, StaleError, StopError
@@ -30,8 +29,9 @@ from millrace.model.work import (
     SequenceRow,
     Snapshot,
 )
-from millrace.ports.ledger import Claim, HotBatch
+from millrace.ports.ledger import Claim
 from millrace.schema.instants import stored_instant
+from millrace.store.questions import answer, answers, number, stored_latest
 from millrace.store.sqlite import open_store
 from millrace.store.transaction import transaction
 
@@ -61,6 +61,7 @@ class SqliteLedger:
             commit_id = self._readings(readings, effects.now_ns)
             self._events(effects.events)
             self._letters(effects)
+            self._leave_out(effects.not_stored)
             self._counts(effects)
             self._touch(effects.touches)
             if effects.latest is not None:
@@ -72,7 +73,8 @@ class SqliteLedger:
         return Committed(commit_id, version, series_ids, attr_ids)
 
     def series(self, device_ids: Sequence[str]) -> list[tuple[SeriesKey, int]]:
-        rows = self._db.execute(
+        rows = answers(
+            self._db,
             "SELECT device_id, metric, channel, series_id FROM series"
             " WHERE device_id IN (SELECT value FROM json_each(?))",
             (json.dumps(list(device_ids)),),
@@ -80,17 +82,19 @@ class SqliteLedger:
         return [(SeriesKey(d, m, c), number) for d, m, c, number in rows]
 
     def attributes(self, bodies: Sequence[str]) -> list[tuple[str, int]]:
-        rows = self._db.execute(
+        rows = answers(
+            self._db,
             "SELECT body, attr_id FROM attributes WHERE body IN (SELECT value FROM json_each(?))",
             (json.dumps(list(bodies)),),
         )
-        return list(rows)
+        return [(body, number) for body, number in rows]
 
     def snapshot(self, reader: str) -> tuple[dict[int, int], list[SequenceRow]]:
-        row = self._db.execute(
+        row = answer(
+            self._db,
             "SELECT version, positions FROM snapshots WHERE reader = ? AND kind = 'middle'",
             (reader,),
-        ).fetchone()
+        )
         if row is None:
             return {}, []
         if row[0] != SNAPSHOT_VERSION:
@@ -98,13 +102,13 @@ class SqliteLedger:
                 f"the stored state has version {row[0]}, this release reads {SNAPSHOT_VERSION}",
                 "run the release that wrote it, or a later one",
             )
-        rows = self._db.execute("SELECT device_id, packed FROM sequence_states")
+        rows = answers(self._db, "SELECT device_id, packed FROM sequence_states")
         states = [SequenceRow(d, -1, 0, 0, 0, 0, None, packed) for d, packed in rows]
         return {int(p): offset for p, offset in json.loads(row[1]).items()}, states
 
     def latest_pages(self) -> tuple[int, list[LatestPage]]:
         """Return the stored pages of latest values, and the hot batch they are complete to."""
-        return read_latest(self._db)
+        return stored_latest(self._db)
 
     def close(self) -> None:
         self._db.close()
@@ -115,22 +119,21 @@ class SqliteLedger:
             " ON CONFLICT DO NOTHING",
             (reader, stream, partition),
         )
-        epoch, offset = self._db.execute(
+        [(epoch, offset)] = answers(
+            self._db,
             "UPDATE positions SET epoch = epoch + 1"
             " WHERE reader = ? AND stream = ? AND partition_no = ? RETURNING epoch, next_offset",
             (reader, stream, partition),
-        ).fetchall()[0]
+        )
         self._epochs[reader, stream, partition] = epoch
         return int(offset)
 
     def _check_registry(self, effects: Effects) -> int:
-        version = self._db.execute("SELECT version FROM registry_version WHERE id = 1").fetchone()[
-            0
-        ]
+        version = number(self._db, "SELECT version FROM registry_version WHERE id = 1")
         if version != effects.registry_version:
             raise StaleError(f"the registry is at {version}, not {effects.registry_version}")
         if not effects.discovered:
-            return int(version)
+            return version
         return self._discover(effects.discovered, effects.now_ns)
 
     def _advance(self, effects: Effects) -> None:
@@ -152,22 +155,20 @@ class SqliteLedger:
                 )
 
     def _series_id(self, new: NewSeries, now_ns: int) -> int:
-        return int(
-            self._db.execute(
-                "INSERT INTO series (device_id, metric, channel, unit, created_at)"
-                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (device_id, metric, channel)"
-                " DO UPDATE SET unit = coalesce(excluded.unit, unit) RETURNING series_id",
-                (*new.key, new.unit, stored_instant(now_ns)),
-            ).fetchall()[0][0]
+        return number(
+            self._db,
+            "INSERT INTO series (device_id, metric, channel, unit, created_at)"
+            " VALUES (?, ?, ?, ?, ?) ON CONFLICT (device_id, metric, channel)"
+            " DO UPDATE SET unit = coalesce(excluded.unit, unit) RETURNING series_id",
+            (*new.key, new.unit, stored_instant(now_ns)),
         )
 
     def _attr_id(self, body: str) -> int:
-        return int(
-            self._db.execute(
-                "INSERT INTO attributes (body) VALUES (?)"
-                " ON CONFLICT (body) DO UPDATE SET body = excluded.body RETURNING attr_id",
-                (body,),
-            ).fetchall()[0][0]
+        return number(
+            self._db,
+            "INSERT INTO attributes (body) VALUES (?)"
+            " ON CONFLICT (body) DO UPDATE SET body = excluded.body RETURNING attr_id",
+            (body,),
         )
 
     def _readings(self, readings: Readings, now_ns: int) -> int:
@@ -177,10 +178,7 @@ class SqliteLedger:
                 (now_ns, len(readings), seal_hot(readings)),
             )
             return self._db.last_insert_rowid()
-        row = self._db.execute(
-            "SELECT seq FROM sqlite_sequence WHERE name = 'hot_batches'"
-        ).fetchone()
-        return int(row[0]) if row else 0
+        return number(self._db, "SELECT seq FROM sqlite_sequence WHERE name = 'hot_batches'")
 
     def _events(self, events: Iterable[EventRow]) -> None:
         self._db.executemany(
@@ -203,6 +201,13 @@ class SqliteLedger:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (stream, partition_no, log_offset, element, reason) DO NOTHING",
             _letter_rows(effects),
+        )
+
+    def _leave_out(self, places: Sequence[tuple[int, int]]) -> None:
+        self._db.executemany(
+            "INSERT INTO not_stored (partition_no, log_offset) VALUES (?, ?)"
+            " ON CONFLICT DO NOTHING",
+            places,
         )
 
     def _counts(self, effects: Effects) -> None:
@@ -233,11 +238,12 @@ class SqliteLedger:
     def _discover(self, rows: Sequence[Discovered], now_ns: int) -> int:
         """Insert registry rows as one registry write; return its version (REG-100, REG-104)."""
         now = stored_instant(now_ns)
-        version = self._db.execute(
+        version = number(
+            self._db,
             "UPDATE registry_version SET version = version + 1, changed_at = ? WHERE id = 1"
             " RETURNING version",
             (now,),
-        ).fetchall()[0][0]
+        )
         for row in rows:
             is_f2 = row.family == "f2"
             mac = row.device_id[3:] if is_f2 and _is_mac(row.device_id[3:]) else None
@@ -256,7 +262,7 @@ class SqliteLedger:
             " registry_version) VALUES (?, 'system', 'ingest', 'discover', 'device', ?, ?, ?)",
             (now, rows[0].device_id, json.dumps([row.device_id for row in rows]), version),
         )
-        return int(version)
+        return version
 
     def _latest(self, through_id: int, pages: Sequence[LatestPage]) -> None:
         self._db.executemany(
@@ -296,43 +302,6 @@ class SqliteLedger:
                 for row in snapshot.sequence
             ),
         )  # fmt: skip
-
-
-class SqliteHotReadings:
-    """The reading end for queries and sealing; see `ports.ledger.HotReadings`."""
-
-    def __init__(self, path: Path, *, read_only: bool = True) -> None:
-        self._db = open_store(path, read_only=read_only)
-
-    def hot(self, after_id: int, limit: int = 1000) -> list[HotBatch]:
-        rows = self._db.execute(
-            "SELECT id, committed_at_ns, row_count, frame FROM hot_batches WHERE id > ?"
-            " ORDER BY id LIMIT ?",
-            (after_id, limit),
-        )
-        return [HotBatch(*row) for row in rows]
-
-    def forget_hot(self, up_to_id: int) -> int:
-        with transaction(self._db):
-            through = self._db.execute("SELECT min(through_id) FROM latest_pages").fetchone()[0]
-            self._db.execute(
-                "DELETE FROM hot_batches WHERE id <= ?", (min(up_to_id, through or 0),)
-            )
-            return self._db.changes()
-
-    def latest_pages(self) -> tuple[int, list[LatestPage]]:
-        """Return the stored pages of latest values, and the hot batch they are complete to."""
-        return read_latest(self._db)
-
-    def close(self) -> None:
-        self._db.close()
-
-
-def read_latest(db: apsw.Connection) -> tuple[int, list[LatestPage]]:
-    """Return the hot batch that the latest pages are complete to, and the pages."""
-    rows = db.execute("SELECT through_id, page, frame FROM latest_pages ORDER BY page").fetchall()
-    through_id = min((row[0] for row in rows), default=0)
-    return through_id, [LatestPage(page, frame) for _, page, frame in rows]
 
 
 def _is_mac(text: str) -> bool:

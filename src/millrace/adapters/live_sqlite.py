@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-
 from millrace.model.series import SeriesKey
 from millrace.ports.live import SequenceSummary
 from millrace.ports.registry import EventView, SeriesRow

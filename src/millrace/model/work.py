@@ -205,6 +205,7 @@ class Effects:
     discovered: list[Discovered] = field(default_factory=list)
     touches: dict[str, DeviceTouch] = field(default_factory=dict)
     readings_by_family: Counter[str] = field(default_factory=Counter)
+    not_stored: list[tuple[int, int]] = field(default_factory=list)
     latest: LatestPages | None = None
     snapshot: Snapshot | None = None
 

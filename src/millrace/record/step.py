@@ -42,6 +42,7 @@ def record(work: Work, book: SeriesBook, *, reader: str, stream: str, now_ns: in
     received_at_ns, positions = _message_columns(work.batches)
     readings, new_series, new_attributes = _readings(work, book, received_at_ns, positions)
     found = _discovered(work, received_at_ns, positions)
+    refused = _lettered(work)
     return Effects(
         reader=reader,
         stream=stream,
@@ -56,10 +57,11 @@ def record(work: Work, book: SeriesBook, *, reader: str, stream: str, now_ns: in
         new_attributes=new_attributes,
         events=_events(work, found, received_at_ns, positions),
         letters=_letters(work),
-        counts=_counts(work),
+        counts=_counts(work, refused),
         discovered=list(found.values()),
         touches=touches(work),
         readings_by_family=_by_family(work),
+        not_stored=_places(work, [*work.duplicates, *refused]),
     )
 
 
@@ -125,19 +127,25 @@ def _unnamed(
     return new_series, list(local_attributes)
 
 
-def _counts(work: Work) -> Counter[Tally]:
+def _counts(work: Work, refused: dict[int, str]) -> Counter[Tally]:
     labels = Counter(work.labels)
     counts: Counter[Tally] = Counter()
     for message, kind in work.duplicates.items():
         labels[work.labels[message]] -= 1
         counts[Tally("duplicate", work.labels[message][0], kind)] += 1
-    for message, reason in _lettered(work).items():
+    for message, reason in refused.items():
         labels[work.labels[message]] -= 1
         counts[Tally("dead_letter", work.labels[message][0], reason)] += 1
     for (family, category), number in labels.items():
         if family and number:
             counts[Tally("stored", family, category)] = number
     return counts
+
+
+def _places(work: Work, messages: list[int]) -> list[tuple[int, int]]:
+    """Return partition and offset of messages."""
+    located = map(work.locate, messages)
+    return [(batch.partition, batch.first_offset + i) for batch, i in located]
 
 
 def _lettered(work: Work) -> dict[int, str]:

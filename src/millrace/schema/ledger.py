@@ -91,3 +91,22 @@ sequence_states = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("packed", sa.LargeBinary, nullable=False),
 )
+
+# Messages that the archive leaves out: duplicates, and dead letters, which keep their own bytes.
+# Rows are dropped once the archive has passed them.
+not_stored = sa.Table(
+    "not_stored",
+    metadata,
+    sa.Column("partition_no", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("log_offset", sa.BigInteger, primary_key=True, autoincrement=False),
+)
+
+# Messages that are about to become archive objects; at most one intent a partition.
+archive_intents = sa.Table(
+    "archive_intents",
+    metadata,
+    sa.Column("partition_no", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("first_offset", sa.BigInteger, nullable=False),
+    sa.Column("last_offset", sa.BigInteger, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+)

@@ -127,11 +127,15 @@ class Faults:
 
     def _carry(self, kind: str, message: Message) -> list[Message]:
         """Return what arrives in place of a message."""
-        if self._backlog_length:
-            return self._keep(message)
-        if kind == "late":
+        if kind == "late" and not self._backlog_length:
             self._backlog_length = 2 + int((LATE_MOST - 1) * self._rng.random())
-            return self._keep(message)
+        if len(self._backlog) < self._backlog_length:
+            self._counts["late"] += 1
+            self._backlog.append(message)
+            return []
+        if self._backlog_length:
+            backlog, self._backlog, self._backlog_length = self._backlog, [], 0
+            return self._overtake([*backlog, message])
         if kind == "reordered" and self._swapped is None:
             self._swapped = message
             return []
@@ -148,14 +152,6 @@ class Faults:
             self._counts["garbage"] += 1
             return [message._replace(payload=garbage(message, self._rng))]
         return [message]
-
-    def _keep(self, message: Message) -> list[Message]:
-        self._counts["late"] += 1
-        self._backlog.append(message)
-        if len(self._backlog) < self._backlog_length:
-            return []
-        backlog, self._backlog, self._backlog_length = self._backlog, [], 0
-        return self._overtake(backlog)
 
     def _overtake(self, messages: list[Message]) -> list[Message]:
         if self._swapped is None:

@@ -70,13 +70,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to reach the broker."""
+    """How to reach the broker, and how long to try, to rest after a restart, to keep messages."""
 
     address: Address
     username: str | None = None
     password: bytes | None = None
     version: int = 5
     buffer_messages: int = 10_000
+    start_s: float = 10.0
     restart_s: float = 1.0
 
 

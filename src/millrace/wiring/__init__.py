@@ -2,7 +2,8 @@
 
     places   URLs and listeners -> paths and addresses
     edge     log, endpoint, ingest worker          (role ingest)
-    inner    ledger, fleet, pump; keeper           (roles process, tend)
+    inner    ledger, fleet, pump                   (role process)
+    keeping  sealing, archive, retention           (role tend)
     out      queries, registry, live, API          (role serve)
     middle   codecs and the pure middle
     setup    data folder, schema, first rows; books, preview, checks

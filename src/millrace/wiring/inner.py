@@ -7,7 +7,8 @@ from millrace import __version__
 from millrace.adapters.accounts_sqlite import SqliteAccounts
 from millrace.adapters.clock_system import SystemClock
 from millrace.adapters.fleet_sql import SqlFleet
-from millrace.adapters.ledger_sqlite import SqliteHotReadings, SqliteLedger
+from millrace.adapters.hot_sqlite import SqliteHotReadings
+from millrace.adapters.ledger_sqlite import SqliteLedger
 from millrace.flow.balance import balance
 from millrace.flow.pump import Pump
 from millrace.flow.pump_metrics import PumpMetrics
@@ -73,14 +74,3 @@ def open_health(
             {"metadata": check},
             before_scrape=lambda: recorder.balanced(balance(log, accounts)),
         )
-
-
-@contextmanager
-def open_keeper(settings: Settings) -> Iterator["Keeper"]:
-    """Build the keeper of history."""
-    yield Keeper()
-
-
-class Keeper:
-    def run(self, over):
-        over.wait()

@@ -15,7 +15,7 @@ import pyarrow as pa
 from millrace import __version__
 from millrace.adapters.accounts_sqlite import SqliteAccounts
 from millrace.adapters.clock_system import SystemClock
-from millrace.adapters.ledger_sqlite import SqliteHotReadings
+from millrace.adapters.hot_sqlite import SqliteHotReadings
 from millrace.adapters.live_memory import MemoryLive
 from millrace.adapters.live_sqlite import SqliteLiveRows
 from millrace.adapters.log_sqlite import SqliteLogReader

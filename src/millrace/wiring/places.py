@@ -51,7 +51,8 @@ def broker_urls(settings: Settings) -> list[str]:
     chosen = settings.broker.url
     urls = [chosen] if isinstance(chosen, str) else chosen
     schemes = {known("broker.url", url, "endpoint", "mqtt", "mqtts") for url in urls}
-    if len(urls) != 1 and (not urls or "endpoint" in schemes):
+    has_company = len(urls) > 1
+    if not schemes or (has_company and "endpoint" in schemes):
         raise UsageError(
             "broker.url names no broker, or the own endpoint beside others",
             "name one endpoint://, or one or more mqtt:// or mqtts://",

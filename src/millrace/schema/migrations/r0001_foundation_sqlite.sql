@@ -1,3 +1,11 @@
+CREATE TABLE archive_intents (
+	partition_no INTEGER NOT NULL,
+	first_offset BIGINT NOT NULL,
+	last_offset BIGINT NOT NULL,
+	"key" TEXT NOT NULL,
+	CONSTRAINT pk_archive_intents PRIMARY KEY (partition_no)
+);
+
 CREATE TABLE attributes (
 	attr_id INTEGER NOT NULL,
 	body TEXT NOT NULL,
@@ -141,6 +149,12 @@ CREATE TABLE latest_pages (
 	through_id INTEGER NOT NULL,
 	frame BLOB NOT NULL,
 	CONSTRAINT pk_latest_pages PRIMARY KEY (page)
+);
+
+CREATE TABLE not_stored (
+	partition_no INTEGER NOT NULL,
+	log_offset BIGINT NOT NULL,
+	CONSTRAINT pk_not_stored PRIMARY KEY (partition_no, log_offset)
 );
 
 CREATE TABLE outbox (

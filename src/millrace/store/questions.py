@@ -1,0 +1,34 @@
+"""Small typed questions to the store, that several adapters ask."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from millrace.model.work import LatestPage
+
+Value = str | int | float | bytes | None
+
+
+def answers(db: apsw.Connection, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
+    """Return all rows of a statement."""
+    return db.execute(sql, tuple(values)).fetchall()
+
+
+def answer(db: apsw.Connection, sql: str, values: Sequence[Value] = ()) -> tuple[Any, ...] | None:
+    """Return the first row of a statement, None when there is none; the statement is finished."""
+    rows = answers(db, sql, values)
+    return rows[0] if rows else None
+
+
+def number(db: apsw.Connection, sql: str, values: Sequence[Value] = ()) -> int:
+    """Return the integer that a statement answers, 0 for nothing or NULL."""
+    row = answer(db, sql, values)
+    return int(row[0] or 0) if row else 0
+
+
+def stored_latest(db: apsw.Connection) -> tuple[int, list[LatestPage]]:
+    """Return the hot batch that the latest pages are complete to, and the pages."""
+    rows = answers(db, "SELECT through_id, page, frame FROM latest_pages ORDER BY page")
+    through_id = min((row[0] for row in rows), default=0)
+    return through_id, [LatestPage(page, frame) for _, page, frame in rows]

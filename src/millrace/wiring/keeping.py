@@ -1,0 +1,67 @@
+"""The keeper of history: seal, compact, retire in one lane, archive in another (role tend)."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+
+from millrace.adapters.archive_file import FileArchive
+from millrace.adapters.archive_progress_sqlite import SqliteArchiveProgress
+from millrace.adapters.clock_system import SystemClock
+from millrace.adapters.hot_sqlite import SqliteHotReadings
+from millrace.adapters.series_delta import DeltaSeries
+from millrace.decode.router import Router
+from millrace.errors import RejectError
+from millrace.model.series import SeriesBook
+from millrace.settings import Settings
+from millrace.tend.archive import ArchiveOptions, Archiver, ArchiveSources
+from millrace.tend.chores import archive_chores, series_chores
+from millrace.tend.retire import Retention
+from millrace.tend.seal import Sealer, SealLimits
+from millrace.tend.worker import Keeper, Lanes
+from millrace.wiring import places
+from millrace.wiring.middle import codecs
+from millrace.wiring.setup import open_log_reader
+
+
+def keeper_lanes(settings: Settings) -> Lanes:
+    """Return the lanes of the keeper; each opens its connections in its own thread."""
+    return Lanes([partial(_series_lane, settings), partial(_archive_lane, settings)])
+
+
+@contextmanager
+def _series_lane(settings: Settings) -> Iterator[Keeper]:
+    with closing(SqliteHotReadings(places.store_path(settings), read_only=False)) as hot:
+        series = DeltaSeries(places.series_path(settings))
+        limits = SealLimits(
+            rows=settings.series.seal_readings,
+            age_ns=settings.series.seal_after_s * 1_000_000_000,
+        )
+        chores = series_chores(Sealer(hot, series, limits), series, _retention(settings))
+        yield Keeper(chores, SystemClock())
+
+
+@contextmanager
+def _archive_lane(settings: Settings) -> Iterator[Keeper]:
+    chosen = settings.archive
+    with ExitStack() as stack:
+        progress = SqliteArchiveProgress(places.store_path(settings), stream=places.STREAM)
+        stack.enter_context(closing(progress))
+        log = stack.enter_context(closing(open_log_reader(settings)))
+        router = Router(codecs(settings), SeriesBook())
+
+        def address_of(topic: str) -> tuple[str, str] | None:
+            try:
+                address = router.address(topic)
+            except RejectError:
+                return None
+            return address.device_id, address.category
+
+        archive = FileArchive(places.archive_path(settings))
+        options = ArchiveOptions(chosen.layout, chosen.roll_bytes, chosen.roll_s)
+        archiver = Archiver(ArchiveSources(log, progress, progress, address_of), archive, options)
+        chores = archive_chores(archiver, archive, chosen.layout, _retention(settings))
+        yield Keeper(chores, SystemClock())
+
+
+def _retention(settings: Settings) -> Retention:
+    return Retention(settings.series.retention_s, settings.archive.retention_s)
