@@ -11,6 +11,8 @@ from millrace.errors import UsageError
 from millrace.settings import Settings
 from millrace.wiring.urls import Address, address_of, known, path_of, scheme_of
 
+# Whoever reaches the API may do everything, so only this machine may (API-010, D-44).
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 STREAM: Final = "raw_iot_data"
 
 
@@ -50,9 +52,8 @@ def broker_urls(settings: Settings) -> list[str]:
     """
     chosen = settings.broker.url
     urls = [chosen] if isinstance(chosen, str) else chosen
-    schemes = {known("broker.url", url, "endpoint", "mqtt", "mqtts") for url in urls}
-    has_company = len(urls) > 1
-    if not schemes or (has_company and "endpoint" in schemes):
+    schemes = [known("broker.url", url, "endpoint", "mqtt", "mqtts") for url in urls]
+    if not schemes or ("endpoint" in schemes and len(schemes) > 1):
         raise UsageError(
             "broker.url names no broker, or the own endpoint beside others",
             "name one endpoint://, or one or more mqtt:// or mqtts://",
@@ -91,8 +92,8 @@ def _live(settings: Settings) -> None:
 
 def _listeners(settings: Settings) -> None:
     api = address_of(settings.api.listen, setting="api.listen")
-    if settings.api.auth == "open" and api.host not in ("127.0.0.1", "localhost", "::1"):
+    if api.host not in LOOPBACK:
         raise UsageError(
-            f"api.listen: {settings.api.listen} is not a loopback address, and api.auth is open",
+            f"api.listen: {settings.api.listen} is not a loopback address, and the API is open",
             "listen on 127.0.0.1, or put an authenticating proxy in front",
         )
