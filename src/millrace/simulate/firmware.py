@@ -54,7 +54,7 @@ def _read(
         if size > size_bytes:
             raise RejectError("fetch_failed", f"more than the {size_bytes} bytes announced")
         percent = 100 * size // size_bytes
-        if percent >= said + PROGRESS_STEP:
-            said = percent
+        if percent // PROGRESS_STEP > said:
+            said = percent // PROGRESS_STEP
             progress(percent)
     return digest.hexdigest(), size

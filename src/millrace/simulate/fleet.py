@@ -23,7 +23,6 @@ from millrace.simulate.line import Access, Line, Tally
 from millrace.simulate.schedule import Schedule
 
 GATHER_S: Final = 10.0
-DRAIN_S: Final = 10.0
 BURST: Final = 500
 WAITING_MOST: Final = 20_000
 
@@ -276,7 +275,7 @@ class Fleet:
 
     async def _drain(self) -> None:
         """Send what waits, and hear that it came, for as long as the broker is there."""
-        deadline = self._clock.steady_s() + DRAIN_S
+        deadline = self._clock.steady_s() + self._access.drain_s
         while self._clock.steady_s() < deadline:
             for line in [*self._waiting]:
                 line.pump()

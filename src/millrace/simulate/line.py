@@ -70,7 +70,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to reach the broker, and how long to try, to rest after a restart, to keep messages."""
+    """How to reach the broker, and the spans: to try at the start, to rest, to wait at the end."""
 
     address: Address
     username: str | None = None
@@ -79,6 +79,7 @@ class Access:
     buffer_messages: int = 10_000
     start_s: float = 10.0
     restart_s: float = 1.0
+    drain_s: float = 10.0
 
 
 class Line:
