@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 START_S = 1_772_366_400
 
@@ -60,3 +60,23 @@ class CountingDevice:
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason: Any, props: Any) -> None:
         with self._lock:
             self.acknowledged.add(self._numbers.pop(mid))
+
+
+def publish(
+    port: int,
+    *messages: tuple[str, bytes],
+    qos: int = 1,
+    version: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+    retain: bool = False,
+) -> None:
+    """Publish messages in order, and return when all of them are acknowledged."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=version)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        sent = [client.publish(topic, body, qos=qos, retain=retain) for topic, body in messages]
+        for info in sent:
+            info.wait_for_publish(30)
+    finally:
+        client.disconnect()
+        client.loop_stop()

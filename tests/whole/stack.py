@@ -1,20 +1,24 @@
 """A whole Millrace on free ports in a folder of its own, started the way a person starts it."""
 
 import json
+import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+ROLES = ("ingest", "process")
 ROLE_WORDS = {"edge": "ingest", "core": "process", "serve": "serve"}
 
 
@@ -34,6 +38,7 @@ class Stack:
     http: int
     mqtt: int
     log: Path
+    monitor: int = 0
 
     def pid(self, name: str) -> int | None:
         """Return the process id of edge, core or serve; None while it is away."""
@@ -68,6 +73,30 @@ class Stack:
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
 
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return what the database of registry and ledger answers, read from outside."""
+        source = f"file:{self.data}/millrace.db?mode=ro"
+        with closing(sqlite3.connect(source, uri=True, timeout=10)) as db:
+            return db.execute(query, values).fetchall()
+
+    def wait_until(
+        self, what: Callable[[], bool], *, timeout_s: float = 30.0, every_s: float = 0.05
+    ) -> None:
+        """Wait until something is so."""
+        deadline = time.monotonic() + timeout_s
+        while not what():
+            assert time.monotonic() < deadline, self.log.read_text()[-4000:]
+            time.sleep(every_s)
+
+    def role(self, name: str, path: str, timeout_s: float = 5.0) -> tuple[int, str]:
+        """Return status and text of a health endpoint of `ingest` or `process`."""
+        url = f"http://127.0.0.1:{self.monitor + ROLES.index(name)}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=timeout_s) as answer:
+                return int(answer.status), answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run another millrace command on the same data."""
         return subprocess.run(
@@ -100,19 +129,29 @@ class Stack:
 
 
 @contextmanager
-def running(data: Path, *words: str, env: dict[str, str] | None = None) -> Iterator[Stack]:
-    """Run `millrace up` until the block ends."""
-    http, mqtt = free_port(), free_port()
+def running(
+    data: Path,
+    *words: str,
+    env: dict[str, str] | None = None,
+    before: Sequence[str] = (),
+    ports: tuple[int, int] | None = None,
+) -> Iterator[Stack]:
+    """Run `millrace up` until the block ends.
+
+    `env` is added to the environment, `before` is put in front of the command; `ports` are those
+    of HTTP and MQTT where they must be known beforehand.
+    """
+    http, mqtt = ports or (free_port(), free_port())
+    monitor = free_pair()
     log = data.parent / f"{data.name}.log"
     addresses = ["--http", f"127.0.0.1:{http}", "--mqtt", f"127.0.0.1:{mqtt}"]
+    environment = {**os.environ, "MILLRACE_MONITOR__BASE_PORT": str(monitor), **(env or {})}
+    command = [*before, sys.executable, "-m", "millrace", "up", "--data", str(data), *addresses]
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "millrace", "up", "--data", str(data), *addresses, *words],
-            stdout=output,
-            stderr=output,
-            env=env,
+            [*command, *words], stdout=output, stderr=output, env=environment, cwd=data.parent
         )
-    stack = Stack(process, data, http, mqtt, log)
+    stack = Stack(process, data, http, mqtt, log, monitor)
     try:
         stack.wait_until_ready()
         yield stack
@@ -124,3 +163,12 @@ def running(data: Path, *words: str, env: dict[str, str] | None = None) -> Itera
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def free_pair() -> int:
+    """Return the first of two neighbouring ports that nobody uses at the moment."""
+    while True:
+        port = free_port()
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port + 1))
+            return port

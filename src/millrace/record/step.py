@@ -164,7 +164,8 @@ def _lettered(work: Work) -> dict[int, str]:
     if elements:
         spoke = {m for m, n in zip(out.run_messages, out.run_counts, strict=True) if n}
         spoke.update(event.message for event in out.events)
-        spoke.update(report.message for report in out.reports)
+        # What kind of device speaks, and where it stands, is no news by itself.
+        spoke.update(report.message for report in out.reports if report.kind != "device")
         for message, reason in elements.items():
             if message not in spoke:
                 refused.setdefault(message, reason)
