@@ -29,7 +29,8 @@ from millrace.model.work import (
     gather,
 )
 from millrace.record.latest import LatestTable
-from millrace.record.step import name, record, touches
+from millrace.record.signs import DeviceSigns
+from millrace.record.step import name, record
 
 PROJECTION_NS = 2_000_000_000
 LATEST_NS = 10_000_000_000
@@ -67,7 +68,7 @@ class Middle:
         self._tracker = tracker
         self._redelivery = redelivery
         self._latest = LatestTable()
-        self._touches: dict[str, DeviceTouch] = {}
+        self._signs = DeviceSigns()
         self._verdicts: Verdicts | None = None
         self._extras: Extras | None = None
         self._positions: dict[int, int] = {}
@@ -121,7 +122,7 @@ class Middle:
         has_new = effects.new_series or effects.new_attributes
         self._slots = list({*work.decoded.slots}) if has_new else []
         if is_first_call:
-            self._touch(effects.touches)
+            self._signs.note(work)
         if self._extras is None:
             self._extras = self._due(effects, now_ns)
         self._extras.attach(effects)
@@ -160,7 +161,7 @@ class Middle:
     def owes(self, now_ns: int) -> bool:
         """Say whether something waits to be written although no message comes any more."""
         return (
-            (bool(self._touches) and now_ns - self._projected_at >= PROJECTION_NS)
+            (bool(self._signs) and now_ns - self._projected_at >= PROJECTION_NS)
             or (self._latest.is_dirty and now_ns - self._latest_at >= LATEST_NS)
             or (self._messages_since_snapshot > 0 and now_ns - self._snapshot_at >= SNAPSHOT_NS)
         )
@@ -178,7 +179,7 @@ class Middle:
                 base, base + min(len(batch), sequenced_from[batch.partition] - batch.first_offset)
             )
         }
-        self._touch(touches(work))
+        self._signs.note(work)
         work.decoded.facts = [fact for fact in work.decoded.facts if fact.message not in old]
         judge(work, self._tracker, self._redelivery)
 
@@ -186,7 +187,7 @@ class Middle:
         """Return what is written less often than every commit, as far as it is due (D-21)."""
         extras = Extras()
         if now_ns - self._projected_at >= PROJECTION_NS:
-            extras.touches, self._touches = self._touches, {}
+            extras.touches = self._signs.take()
             self._projected_at = now_ns
         if now_ns - self._latest_at >= LATEST_NS:
             extras.latest = LatestPages(self._last_commit, self._latest.dirty_pages())
@@ -199,8 +200,3 @@ class Middle:
             extras.snapshot = Snapshot({**self._positions, **moved}, self._tracker.dirty())
             self._snapshot_at, self._messages_since_snapshot = now_ns, 0
         return extras
-
-    def _touch(self, shown: Mapping[str, DeviceTouch]) -> None:
-        for device_id, touch in shown.items():
-            earlier = self._touches.get(device_id)
-            self._touches[device_id] = touch if earlier is None else touch.over(earlier)

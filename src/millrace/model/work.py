@@ -7,7 +7,7 @@ been decided: rows and counters with no logic in them, so that a ledger only has
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 import numpy as np
@@ -138,11 +138,6 @@ class DeviceTouch:
     fw_version: str | None = None
     device_type: str | None = None
     location: str | None = None
-
-    def over(self, earlier: "DeviceTouch") -> "DeviceTouch":
-        """Return what both say; this one is later, and wins where it says something."""
-        said = {name: value for name, value in asdict(self).items() if value is not None}
-        return replace(earlier, **said)
 
 
 @dataclass(slots=True)

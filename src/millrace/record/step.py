@@ -12,12 +12,11 @@ from operator import attrgetter
 import numpy as np
 
 from millrace.model.event import Event
-from millrace.model.message import REPLAYED, RawBatch
+from millrace.model.message import RawBatch
 from millrace.model.series import SeriesBook
 from millrace.model.work import (
     Advance,
     Committed,
-    DeviceTouch,
     Discovered,
     Effects,
     EventRow,
@@ -59,7 +58,6 @@ def record(work: Work, book: SeriesBook, *, reader: str, stream: str, now_ns: in
         letters=_letters(work),
         counts=_counts(work, refused),
         discovered=list(found.values()),
-        touches=touches(work),
         readings_by_family=_by_family(work),
         not_stored=_places(work, [*work.duplicates, *refused]),
     )
@@ -246,45 +244,3 @@ def _discovered(
             row.device_type = row.device_type or report.data.get("device_type")
             row.location = row.location or report.data.get("location")
     return rows
-
-
-def touches(work: Work) -> dict[str, DeviceTouch]:
-    """Return what each device showed of itself; any live message is a sign of life (MTR-071).
-
-    An `offline` status, mostly a will, is none (MTR-070); neither is what was replayed from a
-    retained store, of which only the status counts, and only while the device is silent (MTR-076).
-    """
-    replayed = _replayed(work)
-    farewells = {
-        report.message
-        for report in work.decoded.reports
-        if report.kind == "status" and report.data["status"] == "offline"
-    }
-    silent = replayed | farewells
-    spoke = {device_id: i for i, device_id in enumerate(work.device_ids) if i not in silent}
-    for nobody in ("", "unknown"):
-        spoke.pop(nobody, None)
-    received = [at_ns for batch in work.batches for at_ns in batch.received_at_ns]
-    shown = {device_id: DeviceTouch(received[i], "online") for device_id, i in spoke.items()}
-    for report in work.decoded.reports:
-        touch = shown.setdefault(report.device_id, DeviceTouch())
-        if report.kind == "status":
-            last = spoke.get(report.device_id, -1)
-            if last < 0 or (report.message > last and report.message not in replayed):
-                touch.connection_status = report.data["status"]
-        elif report.kind == "hello":
-            touch.fw_version = report.data.get("fw_version", touch.fw_version)
-        elif report.kind == "device":
-            touch.device_type = report.data.get("device_type", touch.device_type)
-            touch.location = report.data.get("location", touch.location)
-    return shown
-
-
-def _replayed(work: Work) -> set[int]:
-    """Return the messages that came from a retained store when it was subscribed to."""
-    return {
-        base + i
-        for batch, base in zip(work.batches, work.bases, strict=True)
-        for i, flags in enumerate(batch.flags)
-        if flags & REPLAYED
-    }
