@@ -34,7 +34,11 @@ class Command(NamedTuple):
     @property
     def usage(self) -> str:
         """How it is called."""
-        names = [one.names[0] for one in self.parameters if one.is_argument]
+        names = [
+            f"{one.names[0]}…" if "repeatable" in one.form else one.names[0]
+            for one in self.parameters
+            if one.is_argument
+        ]
         options = " [OPTIONS]" if len(names) < len(self.parameters) else ""
         return " ".join([self.path, *names]) + options
 

@@ -61,18 +61,19 @@ def _default(shape: dict[str, Any]) -> str:
 def _form(shape: dict[str, Any]) -> str:
     if "anyOf" in shape:
         return " or ".join(_form(one) for one in shape["anyOf"] if one.get("type") != "null")
-    if "enum" in shape:
-        return ", ".join(map(code, shape["enum"]))
-    if "const" in shape:
-        return code(str(shape["const"]).lower())
+    if "enum" in shape or "const" in shape:
+        words = shape.get("enum") or [str(shape["const"]).lower()]
+        return ", ".join(map(code, words))
     match shape.get("type"):
         case "array":
-            return f"{_form(shape['items'])}; repeatable, at most {shape['maxItems']}"
+            form = f"{_form(shape['items'])}; repeatable, at most {shape['maxItems']}"
         case "integer":
-            return f"whole number, {shape['minimum']} to {shape['maximum']}"
+            form = f"whole number, {shape['minimum']} to {shape['maximum']}"
         case "boolean":
-            return "`true`, `false`"
+            form = "`true`, `false`"
         case "string":
             longest = shape.get("maxLength")
-            return f"text, at most {longest} characters" if longest else "text"
-    return "any JSON value"
+            form = f"text, at most {longest} characters" if longest else "text"
+        case _:
+            form = "any JSON value"
+    return form

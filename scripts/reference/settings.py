@@ -22,7 +22,7 @@ _SETTING = re.compile(r"# ([a-z0-9_]+) = (.+)")
 def example() -> dict[str, dict[str, tuple[str, str]]]:
     """Return value and words of every setting of the example, by section and name."""
     found: dict[str, dict[str, tuple[str, str]]] = {"": {}}
-    section, words = "", []
+    section, words = "", list[str]()
     for line in EXAMPLE.read_text().splitlines():
         header, setting = _HEADER.fullmatch(line), _SETTING.fullmatch(line)
         if header:

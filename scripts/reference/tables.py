@@ -23,7 +23,7 @@ def ids() -> dict[str, str]:
 def render() -> str:
     """Return a chapter for each table, and the views."""
     numbers = ids()
-    tables = ledger.metadata.tables
+    tables = ledger.series.metadata.tables
     known = sorted(tables, key=lambda name: (numbers.get(name, "REG-9"), name))
     parts = [_chapter(tables[name], numbers.get(name, "")) for name in known]
     rows = [(code(name.strip('"')),) for name in VIEWS]
@@ -47,9 +47,8 @@ def _notes(column: sa.Column[object]) -> str:
     elif not column.nullable:
         notes.append("required")
     if column.foreign_keys:
-        notes.append(
-            "refers to " + codes(sorted(one.target_fullname for one in column.foreign_keys))
-        )
+        targets = sorted(one.target_fullname for one in column.foreign_keys)
+        notes.append(f"refers to {codes(targets)}")
     words = _words(column)
     if words:
         notes.append(f"one of {codes(words)}")
