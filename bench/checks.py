@@ -54,8 +54,12 @@ class Expected(NamedTuple):
     total: float
 
 
-def check_readings(settings: Settings, expected: Mapping[str, Expected], *, every_ns: int) -> int:
+def check_readings(
+    settings: Settings, expected: Mapping[str, Expected], *, every_ns: int | None
+) -> int:
     """Require count, sum and evenly spaced instants of the readings; return their number.
+
+    `every_ns` is the distance of two instants, None where they are not evenly spaced.
 
     Raises:
         CheckError: A reading is missing, repeated or wrong.
@@ -76,7 +80,7 @@ def check_readings(settings: Settings, expected: Mapping[str, Expected], *, ever
 
 
 def _check_metric(
-    query: SeriesQuery, metric: str, ids: Sequence[int], wanted: Expected, every_ns: int
+    query: SeriesQuery, metric: str, ids: Sequence[int], wanted: Expected, every_ns: int | None
 ) -> None:
     extents = query.summary(ids)
     require(len(extents) == len(ids), f"{metric}: {len(ids) - len(extents)} series are empty")
@@ -87,9 +91,10 @@ def _check_metric(
         bool((counts == wanted.readings_each).all()),
         f"{metric}: {counts.min():,} to {counts.max():,} readings, not {wanted.readings_each:,}",
     )
-    # The right number of distinct instants over the right span, one apart: so there is no gap.
-    spans = (wanted.readings_each - 1) * every_ns
-    require(bool((last - first == spans).all()), f"{metric}: instants are missing")
+    if every_ns is not None:
+        # The right number of distinct instants over the right span: so there is no gap.
+        spans = (wanted.readings_each - 1) * every_ns
+        require(bool((last - first == spans).all()), f"{metric}: instants are missing")
     total = _total(query, ids)
     require(
         abs(total - wanted.total) <= 1e-9 * abs(wanted.total),

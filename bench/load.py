@@ -98,7 +98,7 @@ async def run(options: argparse.Namespace) -> dict[str, float]:
     """Connect all devices, wait for the word, send everything; return counts and seconds."""
     tally = Tally()
     senders = await _connected(options, tally)
-    await _go()
+    await go()
     before, started = resource.getrusage(resource.RUSAGE_SELF), time.time()
     for sender in senders:
         sender.start()
@@ -131,7 +131,8 @@ async def _connected(options: argparse.Namespace, tally: Tally) -> list[Sender]:
     return senders
 
 
-async def _go() -> None:
+async def go() -> None:
+    """Say that everything is ready, and wait for the word."""
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.readline)

@@ -1,4 +1,4 @@
-"""A private Mosquitto that lets nobody wait: no limit on what is in flight or queued."""
+"""A private Mosquitto that holds nobody up: 1,000 messages in flight, any number queued."""
 
 import getpass
 import shutil
@@ -17,7 +17,7 @@ user {user}
 allow_anonymous true
 set_tcp_nodelay true
 persistence false
-max_inflight_messages 0
+max_inflight_messages 1000
 max_queued_messages 0
 max_connections -1
 log_type error

@@ -45,11 +45,15 @@ class Worker:
         if line != "ready\n":
             raise CheckError(f"{self._name} ended before it was ready")
 
+    def tell(self, line: str) -> None:
+        """Give it a line to read."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
     def go(self) -> None:
         """Give the word."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
+        self.tell("go")
 
     def result(self) -> dict[str, Any]:
         """Wait for the report. Raises: CheckError without one."""

@@ -152,7 +152,16 @@ def _coloured(verdict: str) -> str:
     return {"yes": "[green]yes[/green]", "NO": "[red]NO[/red]"}.get(verdict, verdict)
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value that `share` of all values do not exceed."""
-    ordered = sorted(values)
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return the value that `share` of sorted values do not exceed."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def latencies(seconds: Sequence[float]) -> dict[str, float]:
+    """Return number, median, p95, p99 and maximum. Units: milliseconds."""
+    ordered = sorted(seconds)
+    if not ordered:
+        return {"count": 0}
+    found = {f"p{share}_ms": percentile(ordered, share / 100) for share in (50, 95, 99)}
+    found["max_ms"] = ordered[-1]
+    return {"count": len(ordered), **{name: round(1000 * s, 3) for name, s in found.items()}}

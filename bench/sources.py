@@ -15,6 +15,7 @@ from bench.fleet import mac
 START_S = 1_772_366_400
 SECOND_NS = 1_000_000_000
 INSTANTS = 10
+DAY_S = 86_400
 
 Message = tuple[bytes, bytes]
 
@@ -29,6 +30,21 @@ def f2_messages(device: int, first: int = 0) -> Iterator[Message]:
         n += 1
 
 
+def f2_stamped(device: int) -> tuple[bytes, Callable[[int, float], bytes]]:
+    """Return the topic of a controller, and what makes message `n` of an instant (Unix, s)."""
+    topic = b"tele/f2-%s/sensor-mode/J1/sensor-1" % mac(device).encode()
+    frames = [
+        b'", "data": "01 03 06 09 %02X 11 94 01 %02X 0D 3B"}' % (n, (device + n) % 256)
+        for n in range(256)
+    ]
+
+    def payload(n: int, at_s: float) -> bytes:
+        second, micros = divmod(round(at_s * 1_000_000), 1_000_000)
+        return b'{"timestamp": "%s.%06d%s' % (_blank(second - START_S), micros, frames[n % 256])
+
+    return topic, payload
+
+
 def f2_expected(devices: int, messages: int) -> dict[str, Expected]:
     """Return what the readings of so many messages of each controller must be."""
     celsius = sum(9 * 256 + n % 256 for n in range(messages)) * devices / 100
@@ -40,13 +56,19 @@ def f2_expected(devices: int, messages: int) -> dict[str, Expected]:
     }
 
 
-def meter_messages(device: int, first: int = 0) -> Iterator[Message]:
-    """Yield datagrams of one rail meter: ten instants of voltage and current, numbered."""
+def meter_messages(
+    device: int, first: int = 0, *, late: Callable[[int], bool] = lambda _n: False
+) -> Iterator[Message]:
+    """Yield datagrams of one rail meter: ten instants of voltage and current, numbered.
+
+    Those for which `late` is true tell of instants a day earlier.
+    """
     name = b"bench-meter-%05d" % device
     topic = b"iot/%s/telemetry" % name
     n = first
     while True:
-        stamps = [_zulu(n * INSTANTS + k) for k in range(INSTANTS)]
+        begin = n * INSTANTS - (DAY_S if late(n) else 0)
+        stamps = [_zulu(begin + k) for k in range(INSTANTS)]
         items = b",".join(
             b'{"ts":"%s","type":"voltage_dc","val":%d.5,"unit":"V"},'
             b'{"ts":"%s","type":"current_dc","val":%d.5,"unit":"A"}'
@@ -59,6 +81,11 @@ def meter_messages(device: int, first: int = 0) -> Iterator[Message]:
             % (name, stamps[-1], n, items),
         )
         n += 1
+
+
+def late_meter_messages(device: int, first: int = 0) -> Iterator[Message]:
+    """Yield datagrams of which one in a hundred is a day late."""
+    return meter_messages(device, first, late=lambda n: (device + n) % 100 == 0)
 
 
 def meter_expected(devices: int, messages: int) -> dict[str, Expected]:
