@@ -1,6 +1,6 @@
 """`python -m millrace` is the command `millrace`."""
 
-from millrace.cli import main
+from millrace.cli.main import main
 
 if __name__ == "__main__":
     main()

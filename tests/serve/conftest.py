@@ -13,7 +13,9 @@ from fastapi import FastAPI
 from millrace.adapters.clock_manual import ManualClock
 from millrace.adapters.live_memory import MemoryLive
 from millrace.observe import Metrics
-from millrace.serve import ServeDeps, create_app, serve_app
+from millrace.serve.app import create_app
+from millrace.serve.deps import ServeDeps
+from millrace.serve.server import serve_app
 from tests.serve.memory import (
     MemoryHot,
     MemoryLiveRows,

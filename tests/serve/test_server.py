@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from millrace.errors import StopError
-from millrace.serve import serve_app
+from millrace.serve.server import serve_app
 from tests.serve.conftest import serving
 from tests.serve.memory import Town
 

@@ -15,7 +15,9 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from millrace.adapters.live_memory import MemoryLive
 from millrace.observe import Metrics
-from millrace.serve import ServeDeps, create_app, serve_app
+from millrace.serve.app import create_app
+from millrace.serve.deps import ServeDeps
+from millrace.serve.server import serve_app
 from tests.conftest import program
 from tests.serve.memory import (
     MemoryHot,

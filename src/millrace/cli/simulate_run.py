@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.live import Live
 
 from millrace import app
+from millrace.cli.hosting import end_on_signals, start
 from millrace.cli.options import settings_from
-from millrace.cli.run import end_on_signals, start
 from millrace.errors import UsageError
 from millrace.flow.mqtt_link import Address
 from millrace.model.instants import parse_instant

@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.table import Table
 
 from millrace import app
+from millrace.cli.hosting import end_on_signals, run_roles, start
 from millrace.cli.options import Data, Http, Mqtt, settings_from, sound
-from millrace.cli.run import end_on_signals, run_roles, start
 from millrace.errors import RetryError
 from millrace.flow.balance import Balance
 from millrace.flow.supervise import Child, Supervisor
@@ -53,7 +53,7 @@ def up(
 async def _supervised(settings: Settings, *, demo: bool) -> None:
     os.environ.update(_environment(settings))
     children = [
-        Child(name, [sys.executable, "-m", "millrace", "run", *roles, "--child"])
+        Child(name, [sys.executable, "-m", "millrace.cli.child", "run", *roles])
         for name, roles in PROCESSES.items()
     ]
     if demo:

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from millrace.errors import MillraceError
 from millrace.observe.metrics import FRAME_TYPES
+from millrace.serve.listening import MAX_FRAME_BYTES
 from millrace.serve.live_hub import EVENTS, POINTS, Subscription
 from millrace.serve.live_outbox import Frame, Outbox
 from millrace.serve.live_points import Filter
@@ -20,7 +21,6 @@ from millrace.serve.problems import Problem, problem_of
 from millrace.serve.room import Room
 
 PROTOCOL = "millrace.v1"
-MAX_FRAME_BYTES = 16 * 1024
 MAX_SUBSCRIPTIONS = 100
 FRAMES_PER_S = 100
 NO_PONG_FACTOR = 2

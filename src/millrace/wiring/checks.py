@@ -14,8 +14,8 @@ from typing import NamedTuple
 from millrace.adapters.log_sqlite import SqliteLogReader
 from millrace.errors import MillraceError, StopError, UsageError
 from millrace.mqtt.topics import check_filter
-from millrace.settings import Settings
-from millrace.store.sqlite import open_store
+from millrace.settings import BrokerSettings, Settings
+from millrace.store.sqlite import open_store, reading
 from millrace.wiring import places
 from millrace.wiring.middle import codecs
 from millrace.wiring.setup import open_books
@@ -44,11 +44,27 @@ def faults(settings: Settings) -> list[str]:
         codecs(settings)
     except UsageError as error:
         found.append(str(error))
-    folder = settings.data
-    while not folder.exists():
-        folder = folder.parent
-    if not os.access(folder, os.W_OK):
+    found += _unreadable(settings.broker)
+    folder = _existing(settings.data)
+    if not os.access(folder, os.W_OK | os.X_OK):
         found.append(f"data: {folder} cannot be written (choose another folder with --data)")
+    return found
+
+
+def _unreadable(broker: BrokerSettings) -> list[str]:
+    files = {
+        "tls_certificate": broker.tls_certificate,
+        "tls_key": broker.tls_key,
+        "tls_client_ca": broker.tls_client_ca,
+        "password_file": broker.password_file,
+    }
+    found = [
+        f"broker.{name}: {path} cannot be read"
+        for name, path in files.items()
+        if path is not None and not os.access(path, os.R_OK)
+    ]
+    if (broker.tls_certificate is None) != (broker.tls_key is None):
+        found.append("broker.tls_certificate and broker.tls_key: one is given without the other")
     return found
 
 
@@ -70,6 +86,9 @@ def _examined(name: str, examine: Callable[[Settings], str], settings: Settings)
         return Finding(name, is_well=False, text=str(error), remedy=error.remedy)
     except MillraceError as error:
         return Finding(name, is_well=False, text=str(error), remedy="try again in a moment")
+    except OSError as error:
+        text = f"{error.filename}: {error.strerror}"
+        return Finding(name, is_well=False, text=text, remedy="check its owner and permissions")
 
 
 def _disk(settings: Settings) -> str:
@@ -83,7 +102,7 @@ def _disk(settings: Settings) -> str:
 
 def _database(settings: Settings) -> str:
     path = places.store_path(settings)
-    with closing(open_store(path, read_only=True)) as db:
+    with closing(open_store(path, read_only=True)) as db, reading(db):
         verdict = str(db.pragma("quick_check"))
     if verdict != "ok":
         raise StopError(f"{path} is damaged: {verdict}", "restore it from a backup")
@@ -117,6 +136,7 @@ def _books(settings: Settings) -> str:
 
 
 def _existing(path: Path) -> Path:
-    while not path.exists():
+    """Return the path, or the first folder above it that is there to be seen."""
+    while not os.access(path, os.F_OK) and path != path.parent:
         path = path.parent
     return path

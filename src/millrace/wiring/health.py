@@ -9,8 +9,8 @@ from collections.abc import Callable
 import structlog
 
 from millrace.errors import StopError
+from millrace.serve.listening import serve_http
 from millrace.serve.role_health import RoleHealth
-from millrace.serve.server import serve_http
 from millrace.settings import Settings
 
 PLACES = ("ingest", "process", "decode", "store", "tend", "alert", "command", "serve", "monitor")
