@@ -131,14 +131,14 @@ async def test_all_messages_arrive_and_are_counted(mosquitto: Mosquitto, qos: in
     plan = Plan("sensors", 20, sensor=sensors)
     fleet = fleet_at(mosquitto.port, plan, rate=500, start_ns=START_NS)
     async with observing(mosquitto) as observer:
-        await fleet.run(Course(START_NS, 1.0), asyncio.Event())
-        await until(lambda: len(observer.heard) >= 501)
+        await fleet.run(Course(START_NS, 0.5), asyncio.Event())
+        await until(lambda: len(observer.heard) >= 251)
     sent = [(m.topic, m.payload) for m in observer.heard]
-    made = [(m.topic, m.payload) for _, m in play(plan, 1.0, rate=500)]  # type: ignore[union-attr]
+    made = [(m.topic, m.payload) for _, m in play(plan, 0.5, rate=500)]  # type: ignore[union-attr]
     assert sorted(sent) == sorted(made)
     summary = fleet.summary()
-    assert summary["sent"] == 501
-    assert summary["acknowledged"] == (501 if qos else 0)
+    assert summary["sent"] == 251
+    assert summary["acknowledged"] == (251 if qos else 0)
     assert (summary["failed"], summary["connected"]) == (0, 20)
 
 
@@ -186,7 +186,7 @@ async def test_status_is_online_after_connack_and_offline_by_the_will(mosquitto:
 @services
 @pytest.mark.parametrize("qos", [1, 2])
 async def test_a_backlog_arrives_in_order_and_whole(mosquitto: Mosquitto, qos: int) -> None:
-    """MTR-151: the broker is away for a second, and nobody loses a sample."""
+    """MTR-151: the broker is away for a while, and nobody loses a sample."""
     plan = Plan("meters", 3, meter=MeterOptions(is_steady=True, qos=qos))
     fleet = fleet_at(mosquitto.port, plan, rate=150)
     observer = Observer(mosquitto.port)
@@ -195,10 +195,10 @@ async def test_a_backlog_arrives_in_order_and_whole(mosquitto: Mosquitto, qos: i
         await until(lambda: len(observer.heard) > 100)
         mosquitto.stop()
         sent = fleet.summary()["sent"]
-        await until(lambda: fleet.waiting > 150)
+        await until(lambda: fleet.waiting > 75)
         mosquitto.start()
         await observer.listen()
-        await until(lambda: fleet.summary()["sent"] > sent + 300)
+        await until(lambda: fleet.summary()["sent"] > sent + 150)
     await until(lambda: len(observer.heard) >= fleet.summary()["sent"])
     observer.close()
     summary = fleet.summary()

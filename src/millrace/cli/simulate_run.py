@@ -5,7 +5,7 @@ import json
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from os import environ
@@ -20,7 +20,7 @@ from rich.live import Live
 from millrace import app
 from millrace.cli.hosting import end_on_signals, start
 from millrace.cli.options import settings_from
-from millrace.errors import UsageError
+from millrace.errors import StopError, UsageError
 from millrace.flow.mqtt_link import Address
 from millrace.model.instants import parse_instant
 from millrace.settings import Settings
@@ -168,15 +168,23 @@ async def _watched(run: Run, fleet: Fleet, course: Course) -> dict[str, Any]:
         if run.is_child:
             await _end_with_parent(life)
         await _open_health(run, fleet, stack)
-        async with asyncio.TaskGroup() as group:
-            showing = group.create_task(_show(run, fleet))
-            await fleet.run(course, life.over, ready)
-            showing.cancel()
+        await _shown(run, fleet, fleet.run(course, life.over, ready))
     seconds = max(1e-9, time.monotonic() - began)
     summary = fleet.summary()
     rate = round((summary["sent"] + summary["repeated"]) / seconds, 1)
     cpu_s = round(time.process_time() - began_cpu, 3)
     return {**summary, "seconds": round(seconds, 3), "cpu_seconds": cpu_s, "rate": rate}
+
+
+async def _shown(run: Run, fleet: Fleet, running: Coroutine[Any, Any, None]) -> None:
+    """Show how it goes for as long as it runs. Raises: StopError."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            showing = group.create_task(_show(run, fleet))
+            await running
+            showing.cancel()
+    except* StopError as errors:
+        raise errors.exceptions[0] from None
 
 
 async def _open_health(run: Run, fleet: Fleet, stack: AsyncExitStack) -> None:

@@ -303,7 +303,7 @@ class Fleet:
             "dropped": dropped,
             "received": tally.received,
             "reconnects": tally.reconnects,
-            "faults": dict(self._schedule.counts),
+            "faults": {kind: n for kind, n in self._schedule.counts.items() if n},
         }
 
 

@@ -9,6 +9,7 @@ Source: MTR-078, MTR-151, SNS-100.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from random import Random
 from typing import Final
 
@@ -23,6 +24,8 @@ from millrace.simulate.store_and_forward import Outbox
 FILTERS_MOST: Final = 500
 IN_FLIGHT_MAX: Final = 64
 RETRY_MOST_S: Final = 5.0
+# A connection that ends sooner counts as a failure: somebody else may use the same client id.
+STABLE_S: Final = 5.0
 
 Heard = Callable[[int, str, bytes], None]
 
@@ -105,6 +108,7 @@ class Line:
         self._by_id = {device.device_id: number for number, device in devices}
         self._lost = asyncio.Event()
         self._failures = 0
+        self._opened_s = inf
         self._last_id = 0
         self._rest_s = 0.0
         session = ClientSession(client_id, access.version, self._options(None))
@@ -129,7 +133,7 @@ class Line:
         self.session.options = self._options(self._will(now_ns()))
         await self._client.connect(self._access.address)
         self.is_open = True
-        self._failures = 0
+        self._opened_s = asyncio.get_running_loop().time()
         for _, device in self.devices:
             device.is_offline = False
             online = device.status(now_ns(), is_online=True)
@@ -171,6 +175,9 @@ class Line:
         rest_s, self._rest_s = self._rest_s, 0.0
         if rest_s:
             return rest_s
+        if asyncio.get_running_loop().time() - self._opened_s > STABLE_S:
+            self._failures = 0
+        self._opened_s = inf
         self._failures += 1
         ceiling = min(RETRY_MOST_S, 0.1 * 2 ** min(self._failures, 10))
         return self._rng.uniform(0.05, ceiling)
