@@ -6,9 +6,10 @@ Source: D-11, D-51, F2-120, MON-030, MON-101.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import count
+from operator import itemgetter
 from typing import NamedTuple, overload
 
 from millrace.errors import RejectError
@@ -81,22 +82,10 @@ class Admission:
         """Return a batch per partition; messages of one partition keep their order."""
         places = self._places(messages.topics)
         partitions = [place[0] for place in places]
-        batches = {p: RawBatch(p) for p in dict.fromkeys(partitions)}
-        appenders = {p: _appender(batch) for p, batch in batches.items()}
-        columns = zip(
-            partitions, messages.topics, messages.payloads, messages.received_at_ns,
-            messages.flags, messages.client_ids, messages.packet_ids, strict=True,
-        )  # fmt: skip
-        for partition, topic, payload, at, flags, client_id, packet_id in columns:
-            topics, payloads, times, flag_column, clients, packets = appenders[partition]
-            topics(topic)
-            payloads(payload)
-            times(at)
-            flag_column(flags)
-            clients(client_id)
-            packets(packet_id)
-        for i, extra in messages.extras.items():
-            batches[partitions[i]].extras[partitions[:i].count(partitions[i])] = extra
+        indexes: dict[int, list[int]] = {p: [] for p in dict.fromkeys(partitions)}
+        for i, partition in enumerate(partitions):
+            indexes[partition].append(i)
+        batches = {p: _chosen(messages, p, chosen) for p, chosen in indexes.items()}
         return Admitted(list(batches.values()), partitions, *_counted(places, messages))
 
     def label(self, topic: str) -> tuple[str, str]:
@@ -129,14 +118,27 @@ class Admission:
         return partition_of("unknown", self._partitions), "generic", "other"
 
 
-def _appender(batch: RawBatch) -> tuple[Callable[..., None], ...]:
-    return (
-        batch.topics.append,
-        batch.payloads.append,
-        batch.received_at_ns.append,
-        batch.flags.append,
-        batch.client_ids.append,
-        batch.packet_ids.append,
+def _chosen(messages: RawBatch, partition: int, indexes: list[int]) -> RawBatch:
+    """Return the messages of one partition as a batch of their own."""
+    if len(indexes) == len(messages):
+        return replace(messages, partition=partition)
+    # One call per column picks all its values; with a single index it would not give a sequence.
+    pick = itemgetter(*indexes) if len(indexes) > 1 else lambda column: [column[indexes[0]]]
+    extras = (
+        {n: messages.extras[i] for n, i in enumerate(indexes) if i in messages.extras}
+        if messages.extras
+        else {}
+    )
+    return RawBatch(
+        partition,
+        -1,
+        list(pick(messages.topics)),
+        list(pick(messages.payloads)),
+        list(pick(messages.received_at_ns)),
+        list(pick(messages.flags)),
+        list(pick(messages.client_ids)),
+        list(pick(messages.packet_ids)),
+        extras,
     )
 
 
