@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from bench import cases
-from bench.bench import Bench, working_folder
+from bench.bench import Bench, raise_open_files, working_folder
 from bench.checks import CheckError
 from bench.report import ROOT, Report
 
@@ -26,19 +26,22 @@ def main() -> int:
     if unknown := set(options.case) - set(known):
         parser.error(f"there is no case {', '.join(sorted(unknown))}")
     report = Report()
-    for name in options.case or known:
-        _run(name, report, is_quick=options.quick)
+    raise_open_files()
+    with working_folder() as shared:
+        for name in options.case or known:
+            _run(name, report, shared, is_quick=options.quick)
     report.show()
     print(report.write(options.results, is_quick=options.quick))
     return 1 if report.wrong else 0
 
 
-def _run(name: str, report: Report, *, is_quick: bool) -> None:
+def _run(name: str, report: Report, shared: Path, *, is_quick: bool) -> None:
     started = time.monotonic()
     print(f"{name.upper()} …", file=sys.stderr, flush=True)
     with working_folder() as root:
+        bench = Bench(name, report, root, shared, is_quick)
         try:
-            importlib.import_module(f"bench.cases.{name}").run(Bench(name, report, root, is_quick))
+            importlib.import_module(f"bench.cases.{name}").run(bench)
         except CheckError as error:
             report.rows = [row for row in report.rows if row.case != name.upper()]
             report.wrong[name.upper()] = str(error).partition("\n")[0]

@@ -1,6 +1,7 @@
 """What a case is given: where to work, how large to be, and where to report."""
 
 import os
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,11 +19,12 @@ DEFAULT_FOLDER = "/var/tmp"  # noqa: S108 - a private folder is made in it
 
 @dataclass(slots=True)
 class Bench:
-    """One case under way."""
+    """One case under way. `shared` is a folder that lives as long as the run."""
 
     case: str
     report: Report
     root: Path
+    shared: Path
     is_quick: bool = False
 
     def size(self, full: int, quick: int) -> int:
@@ -45,6 +47,13 @@ class Bench:
     def detail(self, name: str, value: Any) -> None:
         """Report a figure for the file of results only."""
         self.report.details.setdefault(self.case, {})[name] = value
+
+
+def raise_open_files() -> int:
+    """Let this process and its children open as many files as the system allows; return it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
 
 
 @contextmanager

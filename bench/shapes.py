@@ -26,8 +26,8 @@ def exact(rng: Random, series: int, count: int, step_ns: int) -> tuple[Longs, Do
 
 
 def jittered(rng: Random, series: int, count: int, step_ns: int) -> tuple[Longs, Doubles]:
-    """Return the same with a jitter of up to 10 ms, in microseconds."""
-    jitter = rng.integers(0, 10_000, (series, count)) * MICRO_NS
+    """Return the same with a jitter of up to 1 ms, in microseconds."""
+    jitter = rng.integers(0, 1_000, (series, count)) * MICRO_NS
     return _instants(series, count, step_ns) + jitter, _walks(rng, series, count)
 
 

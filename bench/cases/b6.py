@@ -1,9 +1,9 @@
 """B6: bytes of a sealed reading, with its flags and attributes, in three shapes of data.
 
 A day is sealed as `tend` does it, batch by batch in the order of arrival, and merged into day
-files; what counts is every byte of the files that the table then names. PostgreSQL gets the same rows by
-COPY into a table with the same columns and the key that an upsert needs; its size is that of heap
-and key, and hardly depends on the shape.
+files; what counts is every byte of the files that the table then names. PostgreSQL gets the same
+rows by COPY into a table with the same columns and the key that an upsert needs; its size is that
+of heap and key, and hardly depends on the shape.
 """
 
 from pathlib import Path
