@@ -52,7 +52,11 @@ def create_app(deps: ServeDeps) -> FastAPI:
     app.add_api_websocket_route(SOCKET_PATH, live)
     add_page(app)
     app.add_middleware(
-        Gate, router=app.router, metrics=deps.metrics.serve, cors_origins=deps.cors_origins
+        Gate,
+        router=app.router,
+        metrics=deps.metrics.serve,
+        cors_origins=deps.cors_origins,
+        is_open=deps.auth == "open",
     )
     return app
 

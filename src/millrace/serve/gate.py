@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,6 +25,8 @@ MAX_PATH_BYTES = 2 * 1024
 MAX_QUERY_BYTES = 8 * 1024
 MAX_HEADER_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024 * 1024
+
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -40,12 +43,19 @@ class Gate:
     """Wraps the application."""
 
     def __init__(
-        self, app: ASGIApp, *, router: Router, metrics: ServeMetrics, cors_origins: Iterable[str]
+        self,
+        app: ASGIApp,
+        *,
+        router: Router,
+        metrics: ServeMetrics,
+        cors_origins: Iterable[str],
+        is_open: bool,
     ) -> None:
         self._app = app
         self._router = router
         self._metrics = metrics
         self._cors_origins = frozenset(cors_origins)
+        self._is_open = is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,6 +80,8 @@ class Gate:
 
     async def _pass(self, scope: Scope, passage: "_Passage") -> None:
         check_sizes(scope)
+        if self._is_open:
+            check_host(Headers(scope=scope).get("host", ""))
         if scope["method"] == "OPTIONS":
             await self._options(scope, passage)
             return
@@ -166,6 +178,20 @@ class _Passage:
             headers["Access-Control-Allow-Origin"] = self._origin
             headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             headers.add_vary_header("Origin")
+
+
+def check_host(host: str) -> None:
+    """Refuse requests that name another machine than this one.
+
+    Without credentials the browser's same-origin rule is all that keeps foreign pages out, and a
+    page whose name is made to resolve to loopback (DNS rebinding) would pass it.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        name = None
+    if name not in LOOPBACK_NAMES:
+        raise Problem("forbidden", "The API is open to this machine only; use 127.0.0.1")
 
 
 def check_sizes(scope: Scope) -> None:
