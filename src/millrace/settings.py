@@ -8,13 +8,22 @@ Source: architecture.md 3, D-55, D-57, the settings tables of the specs.
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -118,11 +127,19 @@ class RegistrySettings(Section):
     max_auto_devices: int = Field(default=10_000, ge=0)
 
 
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+        raise ValueError("must be a time zone such as Europe/Berlin") from error
+    return name
+
+
 class F2Settings(Section):
     """F2 controllers."""
 
     max_payload_bytes: int = Field(default=262_144, ge=1)
-    time_zone: str = "UTC"
+    time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     subscriptions: list[str] = [
         "stat/+/+/+/+",
         "tele/+/+/+/+",
@@ -230,6 +247,10 @@ def load(flags: dict[str, Any] | None = None) -> Settings:
     except ValidationError as error:
         faults += [_sentence(fault["loc"], fault["msg"]) for fault in error.errors()]
         raise UsageError("\n".join(faults), "correct the settings named above") from error
+    except SettingsError as error:
+        raise UsageError(
+            f"the environment: {error}", "lists and tables are written as JSON"
+        ) from error
     except (ValueError, OSError) as error:
         raise UsageError(
             f"{CONFIG_FILE} cannot be read: {error}", "correct the file, or remove it"
