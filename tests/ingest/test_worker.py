@@ -109,6 +109,7 @@ async def test_f10_a_log_that_cannot_be_trusted_ends_the_worker() -> None:
 
 async def test_mon101_received_counts_outlive_the_process() -> None:
     log = MemoryLog(partitions=4)
+    worker, broker = worker_on(log)
     for _ in range(2):
         worker, broker = worker_on(log)
         broker.intakes.put_nowait(intake("toy/a", "toy/a"))

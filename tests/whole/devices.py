@@ -26,7 +26,7 @@ class CountingDevice:
         self._lock = threading.Lock()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
         self._client.on_publish = self._on_publish
-        self._client.reconnect_delay_set(0.1, 0.5)
+        self._client.reconnect_delay_set(1, 1)
         self._client.max_inflight_messages_set(100)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
