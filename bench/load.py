@@ -115,7 +115,7 @@ async def run(options: argparse.Namespace) -> dict[str, float]:
 
 
 async def _connected(options: argparse.Namespace, tally: Tally) -> list[Sender]:
-    loop, context = asyncio.get_running_loop(), _tls() if options.tls else None
+    loop, context = asyncio.get_running_loop(), unverified() if options.tls else None
     senders = []
     for device in range(options.devices):
         messages = messages_of(options.source, device, options.first, options.messages)
@@ -133,12 +133,18 @@ async def _connected(options: argparse.Namespace, tally: Tally) -> list[Sender]:
 
 async def go() -> None:
     """Say that everything is ready, and wait for the word."""
+    await asyncio.to_thread(go_now)
+
+
+def go_now() -> None:
+    """Do the same where there is no event loop."""
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    await asyncio.to_thread(sys.stdin.readline)
+    sys.stdin.readline()
 
 
-def _tls() -> ssl.SSLContext:
+def unverified() -> ssl.SSLContext:
+    """Return a TLS context that takes any certificate."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
