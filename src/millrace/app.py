@@ -98,20 +98,26 @@ async def process(settings: Settings, life: Life, started: asyncio.Event) -> Non
     from millrace.wiring import inner  # noqa: PLC0415 - see the module
     from millrace.wiring.health import serve_health  # noqa: PLC0415
 
-    metrics, pumping = inner.core_metrics(), threading.Event()
+    metrics, pumping = inner.core_metrics(), asyncio.Event()
+    loop = asyncio.get_running_loop()
 
     def pump() -> None:
         with inner.open_pump(settings, metrics) as opened:
-            pumping.set()
+            loop.call_soon_threadsafe(pumping.set)
             opened.run(life.over_in_threads)
 
     def check() -> None:
         if not pumping.is_set():
             raise RetryError("the pump has not started")
 
-    def ready(address: str) -> None:
+    async def announce(address: str) -> None:
+        # A pump that cannot start must count as a process that cannot start.
+        await pumping.wait()
         life.announce("process", {"process metrics": f"http://{address}/metrics"})
         started.set()
+
+    def ready(address: str) -> None:
+        group.create_task(announce(address))
 
     with inner.open_health(settings, metrics, check) as health:
         async with asyncio.TaskGroup() as group:
