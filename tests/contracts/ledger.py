@@ -112,9 +112,6 @@ class LedgerContract:
         first.new_attributes = ['{"unit":"V"}']
         done = ledger.commit(first)
         assert dict(ledger.series(["d"])) == dict(zip([key, other], done.series_ids, strict=True))
-        assert ledger.attributes(['{"unit":"V"}', "unknown"]) == [
-            ('{"unit":"V"}', done.attr_ids[0])
-        ]
         frame = open_hot(self.hot(ledger).hot(0)[0].frame).to_pydict()
         assert frame["series_id"] == done.series_ids
         assert frame["attr_id"] == [done.attr_ids[0]] * 2

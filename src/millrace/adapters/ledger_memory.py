@@ -85,10 +85,6 @@ class MemoryLedger:
         wanted = set(device_ids)
         return [row for row in self.books.series.items() if row[0].device_id in wanted]
 
-    def attributes(self, bodies: Sequence[str]) -> list[tuple[str, int]]:
-        known = self.books.attributes
-        return [(body, known[body]) for body in bodies if body in known]
-
     def snapshot(self, reader: str) -> tuple[dict[int, int], list[SequenceRow]]:
         return dict(self.books.snapshots.get(reader, {})), list(self.books.sequences.values())
 

@@ -81,14 +81,6 @@ class SqliteLedger:
         )
         return [(SeriesKey(d, m, c), number) for d, m, c, number in rows]
 
-    def attributes(self, bodies: Sequence[str]) -> list[tuple[str, int]]:
-        rows = answers(
-            self._db,
-            "SELECT body, attr_id FROM attributes WHERE body IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(bodies)),),
-        )
-        return [(body, number) for body, number in rows]
-
     def snapshot(self, reader: str) -> tuple[dict[int, int], list[SequenceRow]]:
         row = answer(
             self._db,

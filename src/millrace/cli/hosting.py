@@ -30,7 +30,7 @@ async def run_roles(settings: Settings, roles: list[str], *, child: bool) -> Non
     life = app.Life(announce)
     end_on_signals(life)
     if child:
-        await _end_with_parent(life)
+        await end_with_parent(life)
     await app.run(settings, roles, life)
 
 
@@ -58,7 +58,7 @@ def end_on_signals(life: app.Life) -> None:
         loop.add_signal_handler(number, life.end)
 
 
-async def _end_with_parent(life: app.Life) -> None:
+async def end_with_parent(life: app.Life) -> None:
     """End when standard input is closed: the parent asked for it, or is gone."""
 
     class Watch(asyncio.Protocol):

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.live import Live
 
 from millrace import app
-from millrace.cli.hosting import end_on_signals, start
+from millrace.cli.hosting import end_on_signals, end_with_parent, start
 from millrace.cli.options import settings_from
 from millrace.errors import StopError, UsageError
 from millrace.flow.mqtt_link import Address
@@ -166,7 +166,7 @@ async def _watched(run: Run, fleet: Fleet, course: Course) -> dict[str, Any]:
 
     async with AsyncExitStack() as stack:
         if run.is_child:
-            await _end_with_parent(life)
+            await end_with_parent(life)
         await _open_health(run, fleet, stack)
         await _shown(run, fleet, fleet.run(course, life.over, ready))
     seconds = max(1e-9, time.monotonic() - began)
@@ -244,13 +244,3 @@ def _from_variables() -> str | None:
     if not host and not port:
         return None
     return f"mqtt://{host or '127.0.0.1'}:{port or PORTS['mqtt']}"
-
-
-async def _end_with_parent(life: app.Life) -> None:
-    """End when standard input is closed: the parent asked for it, or is gone."""
-
-    class Watch(asyncio.Protocol):
-        def connection_lost(self, exc: Exception | None) -> None:
-            life.end()
-
-    await asyncio.get_running_loop().connect_read_pipe(Watch, sys.stdin)

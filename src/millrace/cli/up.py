@@ -57,9 +57,16 @@ async def _supervised(settings: Settings, *, demo: bool) -> None:
         for name, roles in PROCESSES.items()
     ]
     if demo:
-        children.append(Child("demo", [sys.executable, "-m", "millrace", "simulate", "demo"]))
+        children.append(Child("demo", []))
     screen = Screen(settings, children)
-    supervisor = Supervisor(children, changed=screen.changed)
+
+    def changed(child: Child) -> None:
+        if demo and child.name == "edge":
+            # Where the endpoint listens is known only when it does: its port may be any free one.
+            children[-1].command = _demo_command(child.said["listening"].get("mqtt"))
+        screen.changed(child)
+
+    supervisor = Supervisor(children, changed=changed)
     life = app.Life(lambda *_: None)
     end_on_signals(life)
     async with asyncio.TaskGroup() as group:
@@ -68,6 +75,11 @@ async def _supervised(settings: Settings, *, demo: bool) -> None:
         group.create_task(_end(life, supervisor))
         await running
         showing.cancel()
+
+
+def _demo_command(address: str | None) -> list[str]:
+    where = ["--url", f"mqtt://{address}"] if address else []
+    return [sys.executable, "-m", "millrace", "simulate", "demo", *where, "--child"]
 
 
 async def _until_ended(supervisor: Supervisor, life: app.Life) -> None:
@@ -125,7 +137,8 @@ class Screen:
                         live.update(self._summary(SUMMARY_EVERY_S), refresh=True)
             while True:
                 await asyncio.sleep(PLAIN_SUMMARY_EVERY_S)
-                self._console.print(self._summary(PLAIN_SUMMARY_EVERY_S), highlight=False)
+                text = self._summary(PLAIN_SUMMARY_EVERY_S)
+                self._console.print(text, highlight=False, soft_wrap=True)
 
     def _addresses(self) -> Table:
         table = Table.grid(padding=(0, 2))

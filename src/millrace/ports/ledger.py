@@ -47,10 +47,6 @@ class Ledger(Protocol):
         """Return the series of these devices with their ids."""
         ...
 
-    def attributes(self, bodies: Sequence[str]) -> list[tuple[str, int]]:
-        """Return the ids of those attribute bodies that are known."""
-        ...
-
     def snapshot(self, reader: str) -> tuple[dict[int, int], list[SequenceRow]]:
         """Return the positions of the last snapshot and all sequence rows; empty at first."""
         ...
