@@ -123,3 +123,17 @@ def test_address_says_which_family_refused(router: Router) -> None:
     with pytest.raises(RejectError) as caught:
         router.address("nobody/a")
     assert (caught.value.reason, caught.value.element) == ("unknown_topic", "generic")
+
+
+def test_f41_cardinality_is_bounded_in_all() -> None:
+    router = Router([ToyCodec()], SeriesBook(max_total=3))
+    work = routed(router, batch(("toy/a", b"1 2"), ("toy/b", b"1"), ("toy/c", b"1")))
+    assert work.rejected == {2: "cardinality"}
+
+
+def test_d27_rows_are_limited_but_readings_are_not() -> None:
+    router = Router([ToyCodec()], SeriesBook(), rows_left=1)
+    messages = [(f"toy/{name}", b"1") for name in "aab"]
+    work = routed(router, batch(*messages), known=False)
+    assert len(work.decoded.values) == 3
+    assert work.unknown in ([0, 1], [2])

@@ -25,6 +25,7 @@ class SqliteAccounts:
                 dict(positions),
                 number(self._db, "SELECT count(*) FROM dead_letters WHERE status = 'open'"),
                 number(self._db, "SELECT count(*) FROM devices"),
+                number(self._db, "SELECT count(*) FROM devices WHERE NOT registered"),
             )
 
     def needed(self) -> dict[int, int]:

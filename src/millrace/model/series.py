@@ -60,12 +60,15 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 class SeriesBook:
     """Gives out slots, and remembers which series and attribute ids the ledger gave them.
 
+    At most `max_per_device` series of a device and `max_total` in all are admitted (MTR-045, F41).
     Ids are None-free integers: -1 means that the ledger has not named it yet. Ids are cached only
     after the commit that created them (D-24), so a rolled-back commit leaves no trace.
     """
 
-    def __init__(self, max_per_device: int = 1000) -> None:
+    def __init__(self, max_per_device: int = 1000, max_total: int = 1_000_000) -> None:
         self.max_per_device = max_per_device
+        self.max_total = max_total
+        self._total = 0
         self.slots: list[Slot] = []
         self.series_ids = array("q")
         self.attr_ids = array("q")
@@ -109,7 +112,9 @@ class SeriesBook:
         """Remember ids that the ledger holds or has just committed."""
         for key, series_id in rows:
             self._known_series[key] = series_id
-            self._per_device.setdefault(key.device_id, set()).add((key.metric, key.channel))
+            mine = self._per_device.setdefault(key.device_id, set())
+            self._total += (key.metric, key.channel) not in mine
+            mine.add((key.metric, key.channel))
 
     def learn_attributes(self, rows: Iterable[tuple[str, int]]) -> None:
         """Remember attribute ids that the ledger holds or has just committed."""
@@ -129,4 +134,7 @@ class SeriesBook:
             return
         if len(mine) >= self.max_per_device:
             raise RejectError("cardinality", f"the device already has {self.max_per_device} series")
+        if self._total >= self.max_total and key not in self._known_series:
+            raise RejectError("cardinality", f"there are already {self.max_total} series")
         mine.add(name)
+        self._total += 1

@@ -10,13 +10,15 @@ class Account:
     """One consistent view of outcomes and positions.
 
     `outcomes` maps (outcome, family, detail) to a number of messages; `positions` maps a partition
-    to the offset of the next message that has no outcome yet. `lettered` counts open dead letters.
+    to the offset of the next message that has no outcome yet. `auto_devices` of the `devices` have
+    registered themselves.
     """
 
     outcomes: Mapping[tuple[str, str, str], int]
     positions: Mapping[int, int]
     open_letters: int = 0
     devices: int = 0
+    auto_devices: int = 0
 
 
 class Accounts(Protocol):

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from millrace.adapters.accounts_sqlite import SqliteAccounts
 from millrace.adapters.log_sqlite import SqliteLogReader
 from millrace.errors import MillraceError, StopError, UsageError
 from millrace.mqtt.topics import check_filter
@@ -75,6 +76,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         ("database", _database),
         ("log", _log),
         ("books", _books),
+        ("devices", _devices),
     )
     return [_examined(name, examine, settings) for name, examine in examinations]
 
@@ -133,6 +135,19 @@ def _books(settings: Settings) -> str:
             "keep the data folder as it is and report this",
         )
     return f"balanced; {result.lag:,} messages wait, {result.open_letters:,} dead letters are open"
+
+
+def _devices(settings: Settings) -> str:
+    with closing(SqliteAccounts(places.store_path(settings))) as accounts:
+        account = accounts.read()
+    limit = settings.registry.max_auto_devices
+    text = f"{account.devices:,}, of which {account.auto_devices:,} registered themselves"
+    if account.auto_devices >= limit:
+        raise StopError(
+            f"{text}; further ones are stored without a registry row",
+            f"register devices, or raise registry.max_auto_devices from {limit}",
+        )
+    return text
 
 
 def _existing(path: Path) -> Path:

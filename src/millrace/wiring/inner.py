@@ -36,13 +36,14 @@ def open_pump(settings: Settings, metrics: Metrics) -> Iterator[Pump]:
         fleet = stack.enter_context(closing(SqlFleet(path)))
         accounts = stack.enter_context(closing(SqliteAccounts(path)))
         hot = stack.enter_context(closing(SqliteHotReadings(path)))
+        account = accounts.read()
         recorder = PumpMetrics(metrics.core)
-        recorder.resume(accounts.read().outcomes)
+        recorder.resume(account.outcomes)
         pump = Pump(
             log=log,
             ledger=ledger,
             fleet=fleet,
-            middle=build_middle(settings),
+            middle=build_middle(settings, auto_devices=account.auto_devices),
             clock=SystemClock(),
             stream=places.STREAM,
             observed=recorder.committed,

@@ -29,14 +29,15 @@ def codecs(settings: Settings) -> Sequence[Codec]:
     )
 
 
-def build_middle(settings: Settings) -> Middle:
-    """Return the middle with empty state."""
+def build_middle(settings: Settings, *, auto_devices: int = 0) -> Middle:
+    """Return the middle with empty state; `auto_devices` have registered themselves already."""
     meter = settings.meter
-    book = SeriesBook(settings.series.max_per_device)
+    book = SeriesBook(settings.series.max_per_device, settings.series.max_total)
+    rows_left = max(0, settings.registry.max_auto_devices - auto_devices)
     families = codecs(settings)
     registration = {codec.family: settings.registry.registration for codec in families}
     return Middle(
-        Router(families, book, registration=registration),
+        Router(families, book, registration=registration, rows_left=rows_left),
         book,
         SequenceTracker(
             SequenceOptions(
