@@ -70,6 +70,9 @@ class Worker:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def _line(self) -> str:
         assert self._process.stdout is not None

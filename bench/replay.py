@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         ledger = stack.enter_context(closing(SqliteLedger(path)))
         fleet = stack.enter_context(closing(SqlFleet(path)))
         pump = Pump(
-            log=log, ledger=ledger, fleet=fleet, middle=build_middle(settings),
+            log=log, ledger=ledger, fleet=fleet, middle=build_middle(settings, auto_devices=0),
             clock=SystemClock(), stream=places.STREAM,
         )  # fmt: skip
         pump.start()

@@ -23,11 +23,11 @@ def run(bench: Bench) -> None:
     with stack:
         line = Line(stack, "f2", DEVICES)
         plain, tls = ("--port", stack.mqtt_port), ("--port", stack.tls_port, "--tls")
-        line.send(bench.size(100, 20), *plain)
+        line.send(bench.size(100, 10), *plain)
         with MemorySampler(stack) as memory:
-            tens = [line.send(bench.size(600, 200), *plain) for _ in range(bench.size(5, 2))]
-        one = line.send(bench.size(200, 50), *plain, "--in-flight", 1)
-        over_tls = line.send(bench.size(200, 50), *tls)
+            tens = [line.send(bench.size(600, 50), *plain) for _ in range(bench.size(5, 1))]
+        one = line.send(bench.size(200, 20), *plain, "--in-flight", 1)
+        over_tls = line.send(bench.size(200, 20), *tls)
         check_books(stack.books(), {"f2": line.sent * DEVICES})
     expected = f2_expected(DEVICES, line.sent)
     bench.detail("readings", check_readings(stack.settings, expected, every_ns=SECOND_NS))

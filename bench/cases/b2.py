@@ -24,7 +24,7 @@ def run(bench: Bench) -> None:
     if not is_installed():
         bench.row("through Mosquitto", None, note="Mosquitto is not installed")
         return
-    messages, rounds = bench.size(400, 100), bench.size(3, 1)
+    messages, rounds = bench.size(400, 30), bench.size(3, 1)
     with (
         Mosquitto(bench.folder("null")) as bare,
         Mosquitto(bench.folder("broker")) as broker,
@@ -34,7 +34,7 @@ def run(bench: Bench) -> None:
         add_f2(stack.settings, DEVICES)
         with stack:
             line = Line(stack, "f2", DEVICES)
-            line.send(bench.size(50, 20), "--port", broker.port)
+            line.send(bench.size(50, 5), "--port", broker.port)
             nulls, ours, broker_cpu_s = [], [], []
             for _ in range(rounds):
                 nulls.append(_null(bare.port, messages))

@@ -31,7 +31,7 @@ def run(bench: Bench) -> None:
     """Measure all three delays in one stretch of time."""
     stack = Stack(bench.folder("b5"))
     add_f2(stack.settings, DEVICES)
-    seconds = bench.size(20, 5)
+    seconds = bench.size(20, 3)
     with stack:
         line = Line(stack, "f2", DEVICES)
         # What the export reads, and what makes every series known.

@@ -28,8 +28,8 @@ BATCH_ROWS = 1_000_000
 
 def run(bench: Bench) -> None:
     """Seal a day of each shape, and copy it into PostgreSQL where there is one."""
-    count = bench.size(14_400, 1_440)
-    rows_copied = SERIES * bench.size(4_000, 1_440)
+    count = bench.size(14_400, 720)
+    rows_copied = SERIES * bench.size(4_000, 720)
     sealed = {}
     for shape in SHAPES:
         rows = day_of(shape, series=SERIES, count=count)

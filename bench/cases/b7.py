@@ -34,7 +34,7 @@ HOURS: Final = DAYS * 24
 
 def run(bench: Bench) -> None:
     """Ask the three questions in turn for as long as the load lasts."""
-    rate, seconds = bench.size(2_500, 500), bench.size(40, 6)
+    rate, seconds = bench.size(2_500, 500), bench.size(40, 3)
     with stack_with_history(bench, "B7") as stack:
         before = stack.books().received["meter"]
         require(not before, "the history is not fresh: B7 comes before other cases that use it")

@@ -49,7 +49,9 @@ def _measure(bench: Bench, levels: tuple[int, ...], *, is_tls: bool) -> None:
             )
             worker.wait_ready()
             time.sleep(SETTLE_S)
-            each_kb = (stack.usage().rss_bytes["edge"] - before) / level / 1000
+            now = stack.usage().rss_bytes["edge"]
+            bench.detail(f"edge before and at {level:,}, {name}", [before, now])
+            each_kb = (now - before) / level / 1000
             bench.row(f"{level:,} idle connections, {name}", each_kb, "KB each", at_most(most_kb))
             workers.append((level - have, worker))
             have = level
