@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from millrace.cli import command
+from millrace.cli.main import command
 from scripts.reference.document import code, codes, table
 
 NAMES: Final = {"str": "TEXT", "Path": "PATH", "int": "NUMBER", "float": "NUMBER"}

@@ -54,6 +54,9 @@ def render() -> str:
 
 
 def _section(title: str, section: dict[str, Any], words: dict[str, tuple[str, str]]) -> str:
+    missing = section["properties"].keys() - words.keys()
+    if missing:
+        raise ValueError(f"{title}: {EXAMPLE.name} does not explain {', '.join(sorted(missing))}")
     rows = [
         (code(name), _form(shape), _default(shape), words[name][1])
         for name, shape in section["properties"].items()

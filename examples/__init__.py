@@ -1,0 +1,1 @@
+"""Examples for the documents; the tests run them."""
