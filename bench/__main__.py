@@ -25,21 +25,21 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.case) - set(known):
         parser.error(f"there is no case {', '.join(sorted(unknown))}")
-    report = Report()
+    report = Report(is_quick=options.quick)
     raise_open_files()
     with working_folder() as shared:
         for name in options.case or known:
-            _run(name, report, shared, is_quick=options.quick)
+            _run(name, report, shared)
     report.show()
-    print(report.write(options.results, is_quick=options.quick))
+    print(report.write(options.results))
     return 1 if report.wrong else 0
 
 
-def _run(name: str, report: Report, shared: Path, *, is_quick: bool) -> None:
+def _run(name: str, report: Report, shared: Path) -> None:
     started = time.monotonic()
     print(f"{name.upper()} …", file=sys.stderr, flush=True)
     with working_folder() as root:
-        bench = Bench(name, report, root, shared, is_quick)
+        bench = Bench(name, report, root, shared)
         try:
             importlib.import_module(f"bench.cases.{name}").run(bench)
         except CheckError as error:

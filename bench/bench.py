@@ -25,7 +25,11 @@ class Bench:
     report: Report
     root: Path
     shared: Path
-    is_quick: bool = False
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether only the working of the case is of interest."""
+        return self.report.is_quick
 
     def size(self, full: int, quick: int) -> int:
         """Return the one of two sizes that this run asks for."""

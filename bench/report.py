@@ -63,6 +63,7 @@ class Row:
 class Report:
     """All rows of a run, with the details behind them."""
 
+    is_quick: bool = False
     rows: list[Row] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
@@ -70,7 +71,8 @@ class Report:
 
     def table(self) -> Table:
         """Return the table that is printed."""
-        table = Table("case", "what", "measured", "bar", "met?")
+        title = "quick: it works, but sizes are too small for figures" if self.is_quick else None
+        table = Table("case", "what", "measured", "bar", "met?", title=title)
         table.columns[2].justify = table.columns[3].justify = "right"
         for row in self.rows:
             table.add_row(row.case, row.what, _figure(row), _bar(row), _coloured(row.verdict))
@@ -83,14 +85,14 @@ class Report:
         width = 140 if not Console().is_terminal else None
         Console(width=width).print(self.table())
 
-    def write(self, folder: Path, *, is_quick: bool) -> Path:
+    def write(self, folder: Path) -> Path:
         """Write everything as JSON; return the file."""
         folder.mkdir(parents=True, exist_ok=True)
         stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
-        path = folder / f"{stamp}{'-quick' if is_quick else ''}.json"
+        path = folder / f"{stamp}{'-quick' if self.is_quick else ''}.json"
         body = {
             "at": stamp,
-            "quick": is_quick,
+            "quick": self.is_quick,
             "machine": machine(),
             "rows": [{**asdict(row), "met": row.verdict} for row in self.rows],
             "details": self.details,
