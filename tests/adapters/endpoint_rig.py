@@ -145,6 +145,7 @@ async def drop_clients() -> None:
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
+    await asyncio.sleep(0)
 
 
 class Client:

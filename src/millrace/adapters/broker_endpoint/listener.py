@@ -26,6 +26,7 @@ from millrace.ports.log import LogReader
 
 BACKLOG = 4_096
 GOODBYE_S = 2.0
+TURNS_TO_CLOSE = 3
 # What the server says on these is its own and no message of a device (D-16)
 UNLOGGED = ("iot/+/command",)
 
@@ -211,5 +212,8 @@ class EndpointBroker:
                 await asyncio.wait_for(self._services.all_gone.wait(), GOODBYE_S)
         for connection in list(self._services.connections):
             connection.abort()
+        # Sockets are closed in the turns after they were told to; a loop that ends first leaks them.
+        for _ in range(TURNS_TO_CLOSE):
+            await asyncio.sleep(0)
         if self._fetcher is not None:
             self._fetcher.close()
