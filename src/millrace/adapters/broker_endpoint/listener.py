@@ -212,7 +212,7 @@ class EndpointBroker:
                 await asyncio.wait_for(self._services.all_gone.wait(), GOODBYE_S)
         for connection in list(self._services.connections):
             connection.abort()
-        # Sockets are closed in the turns after they were told to; a loop that ends first leaks them.
+        # Sockets close in the turns after they were told to; a loop that ends first leaks them.
         for _ in range(TURNS_TO_CLOSE):
             await asyncio.sleep(0)
         if self._fetcher is not None:
