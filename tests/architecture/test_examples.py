@@ -25,7 +25,11 @@ from tests.architecture.documents import ROOT, Block, all_blocks, blocks
 DEVICES = ROOT / "docs" / "devices"
 GUIDES = sorted(DEVICES.glob("*.md"))
 RECEIVED_NS = parse_instant("2026-03-01T12:00:00Z") or 0
-MEANT = {"readings": {"channel": "", "quality": []}, "events": {"quality": []}, "dead_letters": {}}
+MEANT: dict[str, dict[str, Any]] = {
+    "readings": {"channel": "", "quality": []},
+    "events": {"quality": []},
+    "dead_letters": {},
+}
 NAMES = {"readings": "points", "events": "events", "dead_letters": "dead_letter"}
 
 Preview = Callable[[str, bytes, Settings], dict[str, Any]]

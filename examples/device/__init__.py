@@ -1,0 +1,1 @@
+"""A device in a few lines, for trying things out."""

@@ -1,0 +1,1 @@
+"""A complete route, as docs/howto/add-a-route.md builds it."""

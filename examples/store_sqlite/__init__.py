@@ -1,0 +1,1 @@
+"""A complete adapter, as docs/howto/add-a-store.md builds it."""
