@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from bench.checks import require
 from bench.process import Worker
-from bench.stack import Stack, Usage
+from bench.stack import MEBI, Stack, Usage
 
 SAMPLE_EVERY_S = 0.5
 
@@ -67,7 +67,7 @@ def pass_through(stack: Stack, source: str, *words: object, before: int = 0) -> 
         seconds=ended - sent["started"],
         acknowledged_s=sent["seconds"],
         cpu_s=last.since(first),
-        rss_mib={name: size / (1 << 20) for name, size in last.rss_bytes.items()},
+        rss_mib={name: size / MEBI for name, size in last.rss_bytes.items()},
         load_cpu_s=sent["cpu_s"],
     )
 
@@ -117,6 +117,11 @@ class MemorySampler:
     def most_mib(self) -> float:
         """Return the largest sum over all processes."""
         return max(usage.rss_mib for usage in self.samples)
+
+    def most_by_process(self) -> dict[str, float]:
+        """Return the memory of each process when the sum was largest. Units: MiB."""
+        largest = max(self.samples, key=lambda usage: usage.rss_mib)
+        return {name: round(size / MEBI, 1) for name, size in largest.rss_bytes.items()}
 
     @property
     def growth(self) -> float:

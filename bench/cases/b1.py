@@ -36,6 +36,7 @@ def run(bench: Bench) -> None:
     bench.detail("10 in flight, each round", [passage.figures() for passage in tens])
     bench.detail("1 in flight", one.figures())
     bench.detail("TLS", over_tls.figures())
+    bench.detail("resident_mib", memory.most_by_process())
     bench.row("10 in flight each, plain", ten.rate, "msg/s", at_least(120_000))
     bench.row("  processor, edge + core", ten.cpu_us, "µs/msg", at_most(9))
     bench.row("1 in flight each, plain", one.rate, "msg/s", at_least(45_000))

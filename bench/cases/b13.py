@@ -1,6 +1,5 @@
 """B13: how soon everything is ready, with a month of history, and after a kill at full load."""
 
-import time
 from statistics import median
 
 from bench.bench import Bench
@@ -8,7 +7,7 @@ from bench.checks import require
 from bench.history import stack_with_history
 from bench.process import Worker
 from bench.report import at_most
-from bench.stack import Stack
+from bench.stack import Stack, wait_until
 
 DEVICES = 1000
 # Beyond the numbers that the devices of an earlier case have used.
@@ -24,7 +23,7 @@ def run(bench: Bench) -> None:
             ordered.append(stack.start())
             stack.stop()
         stack.start()
-        acknowledged = _killed(stack, bench.size(4, 2))
+        acknowledged = _killed(stack, bench.size(80_000, 10_000))
         after_kill = stack.start()
         received = stack.books().received["meter"]
         require(received >= acknowledged, f"{acknowledged - received:,} messages are lost")
@@ -39,16 +38,23 @@ def run(bench: Bench) -> None:
     bench.row("start after a kill at full load, ready after", after_kill, "s", at_most(5))
 
 
-def _killed(stack: Stack, seconds: float) -> int:
-    """Kill everything at full load; return how many messages had been acknowledged until then."""
+def _killed(stack: Stack, messages: int) -> int:
+    """Kill everything when so many messages have come, of three times as many.
+
+    Returns how many had been acknowledged until then.
+    """
     before = stack.books().received["meter"]
+
+    def has_come() -> bool:
+        return stack.books().received["meter"] >= before + messages
+
     with Worker(
         "bench.load", "meter", "--port", stack.mqtt_port, "--devices", DEVICES,
-        "--messages", 200, "--first", FIRST,
+        "--messages", 3 * messages // DEVICES, "--first", FIRST,
     ) as load:  # fmt: skip
         load.wait_ready()
         load.go()
-        time.sleep(seconds)
+        wait_until(has_come, timeout_s=60, what="full load")
         stack.kill()
         sent = load.result()
     require(bool(sent["lost"]), "the load was over before the kill: not at full load")

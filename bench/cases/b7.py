@@ -7,7 +7,7 @@ falls into the measurement. Delays are those of the API: question sent to answer
 import random
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 
@@ -59,6 +59,7 @@ def run(bench: Bench) -> None:
     for name, figures in delays.items():
         bench.detail(name, figures)
     bench.detail("pace", sent)
+    bench.detail("resident_mib", memory.most_by_process())
     bench.row("readings that arrive meanwhile", arriving, "/s", at_least(bench.size(49_000, 9_000)))
     for name, most in (("latest of 10 k series", 100), ("one series, one day, raw", 20),
                        ("one series, 30 days, hourly", 100)):  # fmt: skip
@@ -66,47 +67,77 @@ def run(bench: Bench) -> None:
     bench.row("resident memory, all processes", memory.most_mib, "MiB")
 
 
+class Question(NamedTuple):
+    """What is asked, and what must be true of the answer."""
+
+    request: Callable[[], httpx.Request]
+    check: Callable[[Any], None]
+
+
 def _ask(stack: Stack, a_day: int, seconds: float) -> dict[str, Any]:
     """Ask the three questions in turn; return their delays by name."""
-    rng = random.Random(5)
     with httpx.Client(base_url=stack.url, timeout=30) as api:
-        questions: dict[str, Callable[[], None]] = {
-            "latest of 10 k series": lambda: _latest(api),
-            "one series, one day, raw": lambda: _raw(api, rng, a_day),
-            "one series, 30 days, hourly": lambda: _hourly(api, rng),
-        }
-        for ask in questions.values():
-            ask()
+        questions = _questions(api, random.Random(5), a_day)
         delays: dict[str, list[float]] = {name: [] for name in questions}
+        for question in questions.values():
+            _answered(api, question)
         over_s = time.monotonic() + seconds
         while time.monotonic() < over_s:
-            for name, ask in questions.items():
-                asked_s = time.perf_counter()
-                ask()
-                delays[name].append(time.perf_counter() - asked_s)
+            for name, question in questions.items():
+                delays[name].append(_answered(api, question))
     return {name: latencies(found) for name, found in delays.items()}
 
 
-def _latest(api: httpx.Client) -> None:
-    body = {"device_ids": [meter_id(number) for number in range(METERS)]}
-    answer = api.post("/api/latest", params={"limit": 100_000}, json=body)
-    require(len(_ok(answer)["latest"]) == SERIES, "not every series has a newest reading")
+def _answered(api: httpx.Client, question: Question) -> float:
+    """Return the seconds from sending a question to having read its answer."""
+    request = question.request()
+    asked_s = time.perf_counter()
+    answer = api.send(request)
+    seconds = time.perf_counter() - asked_s
+    if not answer.is_success:
+        raise CheckError(f"{request.url.path} answers {answer.status_code}: {answer.text}")
+    question.check(answer.json())
+    return seconds
 
 
-def _raw(api: httpx.Client, rng: random.Random, a_day: int) -> None:
-    start_s = FIRST_DAY_S + rng.randrange(DAYS) * DAY_S
-    wanted = {"start": _text(start_s), "stop": _text(start_s + DAY_S), "limit": "10000"}
-    found = _ok(api.get(f"{_device(rng)}/metrics", params={"metric": "voltage_dc", **wanted}))
-    # On the last day there may be late ones on top.
+def _questions(api: httpx.Client, rng: random.Random, a_day: int) -> dict[str, Question]:
+    everyone = {"device_ids": [meter_id(number) for number in range(METERS)]}
+
+    def latest() -> httpx.Request:
+        return api.build_request("POST", "/api/latest", params={"limit": 100_000}, json=everyone)
+
+    def raw() -> httpx.Request:
+        start_s = FIRST_DAY_S + rng.randrange(DAYS) * DAY_S
+        asked = {"metric": "voltage_dc", "limit": "10000", **_span(start_s, 1)}
+        return api.build_request("GET", f"{_device(rng)}/metrics", params=asked)
+
+    def hourly() -> httpx.Request:
+        asked = {"metric": "voltage_dc", "every": "1h", "fn": "mean", **_span(FIRST_DAY_S, DAYS)}
+        return api.build_request("GET", f"{_device(rng)}/aggregates", params=asked)
+
+    return {
+        "latest of 10 k series": Question(latest, _has_all),
+        # On the last day there may be late ones on top.
+        "one series, one day, raw": Question(raw, lambda found: _has_day(found, a_day)),
+        "one series, 30 days, hourly": Question(hourly, _has_hours),
+    }
+
+
+def _has_all(found: Any) -> None:
+    require(len(found["latest"]) == SERIES, "not every series has a newest reading")
+
+
+def _has_day(found: Any, a_day: int) -> None:
     require(len(found["metrics"]) >= a_day, f"{len(found['metrics'])} readings of {a_day}")
 
 
-def _hourly(api: httpx.Client, rng: random.Random) -> None:
-    wanted = {"start": _text(FIRST_DAY_S), "stop": _text(FIRST_DAY_S + DAYS * DAY_S)}
-    asked = {"metric": "voltage_dc", "every": "1h", "fn": "mean", **wanted}
-    found = _ok(api.get(f"{_device(rng)}/aggregates", params=asked))["aggregates"]
-    require(len(found) == 1, "there is no aggregate")
-    require(len(found[0]["points"]) > HOURS // 2, f"{len(found[0]['points'])} hours of {HOURS}")
+def _has_hours(found: Any) -> None:
+    (series,) = found["aggregates"]
+    require(len(series["points"]) > HOURS // 2, f"{len(series['points'])} hours of {HOURS}")
+
+
+def _span(start_s: int, days: int) -> dict[str, str]:
+    return {"start": _text(start_s), "stop": _text(start_s + days * DAY_S)}
 
 
 def _device(rng: random.Random) -> str:
@@ -115,10 +146,3 @@ def _device(rng: random.Random) -> str:
 
 def _text(at_s: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
-
-
-def _ok(answer: httpx.Response) -> dict[str, Any]:
-    if not answer.is_success:
-        raise CheckError(f"{answer.request.url.path} answers {answer.status_code}: {answer.text}")
-    found: dict[str, Any] = answer.json()
-    return found
