@@ -2,7 +2,8 @@
 
 A child says on standard output, as one JSON line, when it is ready; it ends when its standard
 input is closed, so it never outlives its parent. A child that has been ready and dies is started
-again; one that cannot even start is a reason to stop everything, with its exit code.
+again, and so is one that was killed on its way there, a few times; one that ends by itself before
+it was ever ready is a reason to stop everything, with its exit code.
 Source: D-01, reliability.md F1, F51.
 """
 
@@ -22,6 +23,7 @@ from millrace.flow.backoff import Backoff
 _log = structlog.get_logger("millrace.supervise")
 
 DRAIN_S = 10.0
+MAX_KILLED_AT_START = 5
 
 
 class ChildError(StopError):
@@ -87,9 +89,10 @@ class Supervisor:
             code = await self._once(child)
             if self._stopping.is_set():
                 return
-            if not child.ready.is_set():
+            has_said_why = code > 0
+            if not child.ready.is_set() and (has_said_why or child.restarts >= MAX_KILLED_AT_START):
                 self.stop()
-                raise ChildError(child.name, code if code > 0 else 1)
+                raise ChildError(child.name, code if has_said_why else 1)
             child.restarts += 1
             _log.error("child_died", name=child.name, exit_code=code, restarts=child.restarts)
             with suppress(TimeoutError):
