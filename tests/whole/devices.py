@@ -2,7 +2,6 @@
 
 import threading
 import time
-from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -19,19 +18,26 @@ class CountingDevice:
 
     def __init__(self, name: str, port: int, *, rate: float) -> None:
         self.name = name
-        self.acknowledged: set[int] = set()
-        self._numbers: dict[int, int] = {}
+        self._sent: list[paho.MQTTMessageInfo] = []
         self._pause_s = 1 / rate
         self._over = threading.Event()
-        self._lock = threading.Lock()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
-        self._client.on_publish = self._on_publish
         self._client.reconnect_delay_set(1, 1)
         self._client.max_inflight_messages_set(100)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        self._thread = threading.Thread(target=self._send)
-        self.sent = 0
+        self._thread = threading.Thread(target=self._send, daemon=True)
+
+    @property
+    def sent(self) -> int:
+        """How many messages were published."""
+        return len(self._sent)
+
+    @property
+    def acknowledged(self) -> set[int]:
+        """The numbers of the messages that were acknowledged."""
+        # What was published without a connection is queued; asking it politely would raise.
+        return {n for n, info in enumerate(self._sent) if info._published}
 
     def start(self) -> None:
         """Begin to publish."""
@@ -49,17 +55,24 @@ class CountingDevice:
 
     def _send(self) -> None:
         while not self._over.is_set():
-            n = self.sent
-            body = f'{{"timestamp":{START_S + n},"data":{{"temperature_celsius":{n}}}}}'
-            with self._lock:
-                info = self._client.publish(f"sensors/temperature/{self.name}", body, qos=1)
-                self._numbers[info.mid] = n
-                self.sent += 1
+            topic, body = self._message(self.sent)
+            self._sent.append(self._client.publish(topic, body, qos=1))
             self._over.wait(self._pause_s)
 
-    def _on_publish(self, client: Any, userdata: Any, mid: int, reason: Any, props: Any) -> None:
-        with self._lock:
-            self.acknowledged.add(self._numbers.pop(mid))
+    def _message(self, n: int) -> tuple[str, str]:
+        body = f'{{"timestamp":{START_S + n},"data":{{"temperature_celsius":{n}}}}}'
+        return f"sensors/temperature/{self.name}", body
+
+
+class CountingMeter(CountingDevice):
+    """The same as a rail meter, which numbers its messages."""
+
+    def _message(self, n: int) -> tuple[str, str]:
+        body = (
+            f'{{"v":2,"seq":{n},"msg_type":"telemetry","ts":{START_S + n},'
+            f'"measurements":[{{"type":"temperature_celsius","val":{n}}}]}}'
+        )
+        return f"iot/{self.name}/telemetry", body
 
 
 def publish(

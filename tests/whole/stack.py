@@ -1,5 +1,7 @@
 """A whole Millrace on free ports in a folder of its own, started the way a person starts it."""
 
+import csv
+import io
 import json
 import os
 import signal
@@ -107,6 +109,32 @@ class Stack:
             check=False,
         )
 
+    def kill(self, name: str) -> None:
+        """Kill edge, core or serve once it is there."""
+        self.wait_until(lambda: self.pid(name) is not None, every_s=0.02)
+        pid = self.pid(name)
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def exported(self, metric: str) -> dict[str, list[float]]:
+        """Return the stored values of each device in order of time, from the export command."""
+        done = self.command("export", "-", "--metric", metric)
+        assert done.returncode == 0, done.stderr
+        rows: dict[str, list[float]] = {}
+        for row in csv.DictReader(io.StringIO(done.stdout)):
+            rows.setdefault(row["device_id"], []).append(float(row["value"]))
+        return rows
+
+    def gap_count(self, device_id: str) -> int:
+        """Return the numbers of a device that are missing, from its events."""
+        found = self.rows(
+            "SELECT sum(CASE type WHEN 'sequence_gap_opened' THEN data ->> 'missing'"
+            " WHEN 'sequence_gap_filled' THEN -1 ELSE 0 END) FROM events WHERE device_id = ?",
+            device_id,
+        )
+        return int(found[0][0] or 0)
+
     def books(self) -> dict[str, Any]:
         """Return what `millrace audit --json` prints."""
         done = self.command("audit", "--json")
@@ -135,11 +163,12 @@ def running(
     env: dict[str, str] | None = None,
     before: Sequence[str] = (),
     ports: tuple[int, int] | None = None,
+    wait: bool = True,
 ) -> Iterator[Stack]:
     """Run `millrace up` until the block ends.
 
     `env` is added to the environment, `before` is put in front of the command; `ports` are those
-    of HTTP and MQTT where they must be known beforehand.
+    of HTTP and MQTT where they must be known beforehand. `wait` is for when all is ready.
     """
     http, mqtt = ports or (free_port(), free_port())
     monitor = free_pair()
@@ -153,7 +182,8 @@ def running(
         )
     stack = Stack(process, data, http, mqtt, log, monitor)
     try:
-        stack.wait_until_ready()
+        if wait:
+            stack.wait_until_ready()
         yield stack
     finally:
         if process.poll() is None:
