@@ -1,21 +1,22 @@
-"""`python -m scripts.reference [--check]`: bring docs/reference up to date, or say what is not."""
+"""`python -m scripts.reference [--check]`: bring the documents up to date, or say what is not."""
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from scripts.reference import commands, metrics, problems, routes, settings, tables
+from scripts.reference import commands, metrics, problems, promises, routes, settings, tables
 from scripts.reference.document import insert
 
 ROOT: Final = Path(__file__).parents[2]
-FOLDER: Final = ROOT / "docs" / "reference"
 PARTS: Final[dict[str, dict[str, Callable[[], str]]]] = {
-    "settings.md": {"settings": settings.render},
-    "metrics.md": {"metrics": metrics.render},
-    "cli.md": {"commands": commands.render},
-    "api.md": {"routes": routes.render, "problems": problems.render},
-    "tables.md": {"tables": tables.render},
+    "docs/reference/settings.md": {"settings": settings.render},
+    "docs/reference/metrics.md": {"metrics": metrics.render},
+    "docs/reference/cli.md": {"commands": commands.render},
+    "docs/reference/api.md": {"routes": routes.render, "problems": problems.render},
+    "docs/reference/tables.md": {"tables": tables.render},
+    "docs/reliability.md": {"proofs": promises.proofs, "faults": promises.faults},
+    "SECURITY.md": {"attacks": promises.attacks},
 }
 
 
@@ -23,10 +24,10 @@ def documents() -> dict[Path, str]:
     """Return each reference document as it should be."""
     result = {}
     for name, parts in PARTS.items():
-        text = (FOLDER / name).read_text()
+        text = (ROOT / name).read_text()
         for part, render in parts.items():
             text = insert(text, part, render())
-        result[FOLDER / name] = text
+        result[ROOT / name] = text
     return result
 
 

@@ -14,7 +14,7 @@ from millrace import codecs, decode, model
 from millrace.observe import metrics
 from millrace.settings import GenericReading, GenericSettings, Settings
 from scripts.reference import __main__ as reference
-from scripts.reference import commands, settings, tables
+from scripts.reference import commands, promises, settings, tables
 from scripts.reference import metrics as metric_names
 from scripts.reference.document import insert
 from tests.architecture.documents import DOCUMENTS, ROOT, all_blocks, name_of
@@ -28,8 +28,8 @@ UNSET = "Unset by default"
 
 @pytest.mark.parametrize("path", reference.PARTS, ids=str)
 def test_document_is_what_the_script_writes(path: str) -> None:
-    should_be = reference.documents()[FOLDER / path]
-    assert (FOLDER / path).read_text() == should_be, "run: python -m scripts.reference"
+    should_be = reference.documents()[ROOT / path]
+    assert (ROOT / path).read_text() == should_be, "run: python -m scripts.reference"
 
 
 def test_a_region_that_is_not_there_is_an_error() -> None:
@@ -135,6 +135,22 @@ def test_every_table_is_shown_with_its_id() -> None:
     assert len(tables.ids()) > 20
     for name, number in tables.ids().items():
         assert f"### `{name}` ({number})" in text
+
+
+def test_every_promise_that_a_test_names_is_explained() -> None:
+    words = tomllib.loads(promises.WORDS.read_text())
+    known = {number for section in words.values() for number in section}
+    assert not promises.found().keys() - known
+
+
+def test_every_promise_that_the_code_cites_is_explained() -> None:
+    words = tomllib.loads(promises.WORDS.read_text())
+    known = {number for section in words.values() for number in section}
+    cited = re.compile(r"(?<![\w-])([PFA][1-9]\d?)(?![\w-])")
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        sources = re.findall(r"Source:(.*?)\"\"\"", path.read_text(), re.DOTALL)
+        for number in cited.findall(" ".join(sources)):
+            assert number in known, f"{name_of(path)}: {number}"
 
 
 def reasons() -> Iterator[tuple[str, str]]:
