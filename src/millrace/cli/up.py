@@ -57,7 +57,7 @@ async def _supervised(settings: Settings, *, demo: bool) -> None:
         for name, roles in PROCESSES.items()
     ]
     if demo:
-        children.append(Child("demo", []))
+        children.append(Child("demo", [], after=children[0]))
     screen = Screen(settings, children)
 
     def changed(child: Child) -> None:

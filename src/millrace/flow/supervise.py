@@ -36,10 +36,14 @@ class ChildError(StopError):
 
 @dataclass(slots=True)
 class Child:
-    """One process to keep alive. `said` is what it reported when it became ready."""
+    """One process to keep alive; it starts when `after` is ready, or at once.
+
+    `said` is what it reported when it became ready.
+    """
 
     name: str
     command: Sequence[str]
+    after: "Child | None" = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     said: dict[str, Any] = field(default_factory=dict)
     process: Process | None = None
@@ -57,7 +61,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Start the children in order, each after the one before is ready; return after `stop`.
+        """Start the children side by side; return after `stop`.
 
         Raises:
             ChildError: A child ended before it was ready for the first time.
@@ -66,7 +70,6 @@ class Supervisor:
             async with asyncio.TaskGroup() as group:
                 for child in self.children:
                     group.create_task(self._keep(child))
-                    await self._ready_or_stopping(child)
         except* ChildError as errors:
             raise errors.exceptions[0] from None
 
@@ -85,6 +88,8 @@ class Supervisor:
 
     async def _keep(self, child: Child) -> None:
         backoff = Backoff(first_s=0.1, most_s=5.0)
+        if child.after is not None:
+            await self._ready_or_stopping(child.after)
         while not self._stopping.is_set():
             code = await self._once(child)
             if self._stopping.is_set():

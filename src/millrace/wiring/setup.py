@@ -1,5 +1,6 @@
 """Before and beside the roles: the data folder, the books, the preview, the checks."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
@@ -15,6 +16,9 @@ from millrace.store.seeding import seed
 from millrace.store.sqlite import migrate, open_store
 from millrace.wiring import places
 from millrace.wiring.middle import codecs
+
+LOG_PATIENCE_S = 30.0
+LOG_POLL_S = 0.02
 
 
 def prepare(settings: Settings, *, demo: bool = False) -> None:
@@ -49,6 +53,24 @@ def open_log_reader(settings: Settings) -> SqliteLogReader:
         raise StopError(
             f"there is no log in {folder}", "start with `millrace up`, which makes it"
         ) from error
+
+
+async def log_is_there(settings: Settings, over: asyncio.Event) -> None:
+    """Wait until the role ingest has made the log; roles may start in any order.
+
+    Raises:
+        StopError: There is none after `LOG_PATIENCE_S`.
+    """
+    deadline = SystemClock.steady_s() + LOG_PATIENCE_S
+    while True:
+        try:
+            open_log_reader(settings).close()
+        except StopError:
+            if over.is_set() or SystemClock.steady_s() > deadline:
+                raise
+            await asyncio.sleep(LOG_POLL_S)
+        else:
+            return
 
 
 @contextmanager
