@@ -38,6 +38,8 @@ _THOUSANDS_Z = _THOUSANDS | {"Z": 0}
 _UNITS_Z = _UNITS | {f"{digits}Z": ns for digits, ns in _UNITS.items()}
 
 _utc_memo: dict[str, int] = {}
+_second_texts: dict[int, str] = {}
+_MEMO_SECONDS = 65_536
 _zone_memos: dict[ZoneInfo, dict[str, int]] = {}
 
 
@@ -71,13 +73,21 @@ def format_instant(ns: int) -> str:
     Units: UTC nanoseconds since 1970, within int64.
     """
     seconds, fraction = divmod(ns, SECOND_NS)
-    text = (_EPOCH + timedelta(seconds=seconds)).isoformat()
+    text = _second_texts.get(seconds) or _second_text(seconds)
     if not fraction:
         return text + "Z"
-    digits = f"{fraction:09d}"
-    while digits.endswith("000"):
-        digits = digits[:-3]
-    return f"{text}.{digits}Z"
+    micros, nanos = divmod(fraction, 1000)
+    if nanos:
+        return f"{text}.{fraction:09d}Z"
+    millis, micros_left = divmod(micros, 1000)
+    return f"{text}.{micros:06d}Z" if micros_left else f"{text}.{millis:03d}Z"
+
+
+def _second_text(seconds: int) -> str:
+    if len(_second_texts) >= _MEMO_SECONDS:
+        _second_texts.clear()
+    text = _second_texts[seconds] = (_EPOCH + timedelta(seconds=seconds)).isoformat()
+    return text
 
 
 def _read_text(text: str, zone: ZoneInfo | None) -> int | None:

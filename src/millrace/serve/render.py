@@ -25,16 +25,23 @@ def points(table: pa.Table, series: Mapping[int, SeriesRow], units: Units) -> li
         ),
         strict=True,
     )
-    return [
-        {
-            "time": format_instant(time_ns),
-            **series[series_id].key._asdict(),
-            "value": value,
-            "unit": unit_of(series[series_id], units, attr_id),
-            "quality": quality.names(flags),
-        }
-        for series_id, time_ns, value, flags, attr_id in rows
-    ]
+    found = []
+    for series_id, time_ns, value, flags, attr_id in rows:
+        row = series[series_id]
+        device_id, metric, channel = row.key
+        unit = units.get(attr_id)
+        found.append(
+            {
+                "time": format_instant(time_ns),
+                "device_id": device_id,
+                "metric": metric,
+                "channel": channel,
+                "value": value,
+                "unit": row.unit if unit is None else unit,
+                "quality": quality.names(flags) if flags else [],
+            }
+        )
+    return found
 
 
 def unit_of(row: SeriesRow, units: Units, attr_id: int) -> str | None:
