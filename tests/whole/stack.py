@@ -164,17 +164,23 @@ def running(
     before: Sequence[str] = (),
     ports: tuple[int, int] | None = None,
     wait: bool = True,
+    broker: str | None = None,
 ) -> Iterator[Stack]:
     """Run `millrace up` until the block ends.
 
     `env` is added to the environment, `before` is put in front of the command; `ports` are those
-    of HTTP and MQTT where they must be known beforehand. `wait` is for when all is ready.
+    of HTTP and MQTT where they must be known beforehand. `wait` is for when all is ready. With
+    `broker` the messages come from there in place of the own endpoint.
     """
     http, mqtt = ports or (free_port(), free_port())
     monitor = free_pair()
     log = data.parent / f"{data.name}.log"
-    addresses = ["--http", f"127.0.0.1:{http}", "--mqtt", f"127.0.0.1:{mqtt}"]
+    addresses = ["--http", f"127.0.0.1:{http}"]
     environment = {**os.environ, "MILLRACE_MONITOR__BASE_PORT": str(monitor), **(env or {})}
+    if broker is None:
+        addresses += ["--mqtt", f"127.0.0.1:{mqtt}"]
+    else:
+        environment["MILLRACE_BROKER__URL"] = broker
     command = [*before, sys.executable, "-m", "millrace", "up", "--data", str(data), *addresses]
     with log.open("ab") as output:
         process = subprocess.Popen(
