@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.report import Bar, Report, Row
 
-FOLDER_VARIABLE = "MILLRACE_BENCH_FOLDER"
+FOLDER_VARIABLE = "BENCH_FOLDER"
 # Not /tmp, which is memory on many machines; what is measured has to reach a disk.
 DEFAULT_FOLDER = "/var/tmp"  # noqa: S108 - a private folder is made in it
 

@@ -1,6 +1,7 @@
 """Packets, shapes, figures: what the cases stand on."""
 
 import asyncio
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from bench.packets import connect, publish, subscribe
 from bench.process import Worker
 from bench.report import Bar, Row, at_least, at_most, latencies
 from bench.shapes import SHAPES, day_of
-from bench.sources import f2_stamped, late_meter_messages, messages_of
+from bench.sources import DAY_S, INSTANTS, START_S, f2_stamped, late_meter_messages, messages_of
 from millrace.mqtt.decoder import Decoder
 from millrace.mqtt.packets import Connect, Packet, Publish, Subscribe
 
@@ -63,13 +64,16 @@ def test_messages_say_the_same_in_every_run(source: str) -> None:
 def test_late_messages_are_a_day_late() -> None:
     messages = late_meter_messages(99, 0)
     payloads = [next(messages)[1] for _ in range(3)]
-    stamps = [payload.partition(b'"ts":"')[2][:10] for payload in payloads]
-    assert stamps == [b"2026-03-01", b"2026-02-28", b"2026-03-01"]
+    stamps = [payload.partition(b'"ts":"')[2][:20].decode() for payload in payloads]
+    instants = [datetime.fromisoformat(stamp).timestamp() - START_S for stamp in stamps]
+    # The envelope has the instant of the last measurement.
+    assert instants == [INSTANTS - 1, 2 * INSTANTS - 1 - DAY_S, 3 * INSTANTS - 1]
 
 
 def test_stamped_message_carries_its_instant() -> None:
     _, payload_of = f2_stamped(1)
     assert b'"2026-03-01 12:00:00.250000"' in payload_of(0, 1_772_366_400.25)
+    assert payload_of(1, 0.0) != payload_of(2, 0.0)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
