@@ -1,12 +1,14 @@
 """What the documents show works: messages decode as shown, commands parse, statements run."""
 
 import json
+import re
 import shlex
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import typer
@@ -16,10 +18,12 @@ from millrace.adapters.fleet_sql import SqlFleet
 from millrace.cli.main import command
 from millrace.model.instants import parse_instant
 from millrace.preview import Previewer
+from millrace.serve.routes import ALL
 from millrace.settings import Settings
 from millrace.store.seeding import seed
 from millrace.store.sqlite import migrate, open_store
 from millrace.wiring.middle import codecs
+from scripts.reference.routes import query_of
 from tests.architecture.documents import ROOT, Block, all_blocks, blocks
 
 DEVICES = ROOT / "docs" / "devices"
@@ -179,3 +183,33 @@ def test_statements_of_the_f2_guide_describe_the_instrument(tmp_path: Path) -> N
             )
     (point,) = found["points"]
     assert (point["metric"], point["value"], point["unit"]) == ("sensor-5.J3", 0x0103, "raw")
+
+
+@pytest.mark.parametrize("words", lines_of("sqlite3"))
+def test_question_to_the_database_is_answered(words: list[str], store: Path) -> None:
+    flag, path, query = words
+    assert (flag, path) == ("-readonly", "data/millrace.db")
+    with closing(open_store(store, read_only=True)) as db:
+        db.execute(query).fetchall()
+
+
+@pytest.mark.parametrize("words", lines_of("curl"))
+def test_address_leads_to_a_route_that_takes_the_parameters(words: list[str]) -> None:
+    (address,) = [urlsplit(word) for word in words if word.startswith("http://127.0.0.1:")]
+    if address.port != 8080:
+        assert address.path in ("/healthz", "/readyz", "/metrics")
+        return
+    fitting = [route for route in ALL if fits(route.path, address.path)]
+    assert fitting, address.path
+    asked = parse_qs(address.query, strict_parsing=bool(address.query))
+    model = query_of(fitting[0])
+    values = {
+        name: found if "list" in str(model.model_fields[name].annotation) else found[0]
+        for name, found in asked.items()
+    }
+    model.model_validate(values)
+
+
+def fits(template: str, path: str) -> bool:
+    pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
+    return re.fullmatch(pattern, path) is not None
