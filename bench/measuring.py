@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from bench.checks import require
 from bench.process import Worker
-from bench.stack import MEBI, Stack, Usage
+from bench.stack import MEBI, Stack
 
 SAMPLE_EVERY_S = 0.5
 
@@ -96,10 +96,15 @@ class Line:
 
 @dataclass(slots=True)
 class MemorySampler:
-    """Looks at the memory of a stack all the time, in a thread."""
+    """Looks at the memory of a stack all the time, in a thread.
+
+    Pages that several processes share, as those of the libraries, count once (PSS); the plain sum
+    of resident sizes is kept beside it.
+    """
 
     stack: Stack
-    samples: list[Usage] = field(default_factory=list)
+    samples: list[dict[str, int]] = field(default_factory=list)
+    resident: list[float] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -116,20 +121,29 @@ class MemorySampler:
     @property
     def most_mib(self) -> float:
         """Return the largest sum over all processes."""
-        return max(usage.rss_mib for usage in self.samples)
+        return max(self._sums())
+
+    @property
+    def most_resident_mib(self) -> float:
+        """Return the largest plain sum of resident sizes."""
+        return max(self.resident)
 
     def most_by_process(self) -> dict[str, float]:
         """Return the memory of each process when the sum was largest. Units: MiB."""
-        largest = max(self.samples, key=lambda usage: usage.rss_mib)
-        return {name: round(size / MEBI, 1) for name, size in largest.rss_bytes.items()}
+        largest = max(self.samples, key=lambda sample: sum(sample.values()))
+        return {name: round(size / MEBI, 1) for name, size in largest.items()}
 
     @property
     def growth(self) -> float:
         """Return the mean of the last third over the mean of the middle third."""
-        sizes = [usage.rss_mib for usage in self.samples]
+        sizes = self._sums()
         third = max(1, len(sizes) // 3)
         return (sum(sizes[-third:]) / third) / (sum(sizes[-2 * third : -third] or sizes) / third)
 
+    def _sums(self) -> list[float]:
+        return [sum(sample.values()) / MEBI for sample in self.samples]
+
     def _run(self) -> None:
         while not self._over.wait(SAMPLE_EVERY_S):
-            self.samples.append(self.stack.usage())
+            self.samples.append(self.stack.memory())
+            self.resident.append(self.stack.usage().rss_mib)

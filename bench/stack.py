@@ -139,6 +139,14 @@ class Stack:
             rss[name] = process.memory_info().rss
         return Usage(cpu_s, rss)
 
+    def memory(self) -> dict[str, int]:
+        """Return the memory of every process in bytes, pages that several share divided (PSS)."""
+        found = {}
+        for name, process in self.processes().items():
+            with suppress(psutil.Error):
+                found[name] = process.memory_full_info().pss
+        return found
+
     def processes(self) -> dict[str, psutil.Process]:
         """Return the processes by name."""
         if self._process is None:

@@ -79,7 +79,7 @@ class SeriesSettings(Section):
     max_per_device: int = Field(default=1000, ge=1)
     max_total: int = Field(default=1_000_000, ge=1)
     retention_s: int | None = Field(default=None, ge=86_400)
-    seal_readings: int = Field(default=2_000_000, ge=1000)
+    seal_readings: int = Field(default=500_000, ge=1000)
     seal_after_s: int = Field(default=300, ge=1)
 
 

@@ -25,7 +25,7 @@ _FORGET = 200
 class SealLimits:
     """When a seal is due. Units: rows, nanoseconds, batches."""
 
-    rows: int = 2_000_000
+    rows: int = 500_000
     age_ns: int = 300_000_000_000
     batches: int = 3_000
 
@@ -91,6 +91,8 @@ class Sealer:
         rows, last = self._rows, self._waiting[-1].id
         self._series.seal(rows_of(self._waiting), last)
         self._waiting, self._rows = [], 0
+        # Otherwise Arrow keeps what the largest seal took, beside what the pump needs.
+        pa.default_memory_pool().release_unused()
         crashpoint("seal_after_commit")
         self._forget(last)
         return rows
