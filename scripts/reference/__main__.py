@@ -21,8 +21,8 @@ PARTS: Final[dict[str, dict[str, Callable[[], str]]]] = {
 
 
 def documents() -> dict[Path, str]:
-    """Return each reference document as it should be."""
-    result = {}
+    """Return each document, and the example of the settings, as they should be."""
+    result = {settings.EXAMPLE: settings.with_defaults()}
     for name, parts in PARTS.items():
         text = (ROOT / name).read_text()
         for part, render in parts.items():

@@ -37,6 +37,25 @@ def example() -> dict[str, dict[str, tuple[str, str]]]:
     return found
 
 
+def with_defaults() -> str:
+    """Return the text of the example with the defaults that hold."""
+    schema = Settings.model_json_schema()
+    sections = {
+        name: schema["$defs"][shape["$ref"].rpartition("/")[2]]
+        for name, shape in schema["properties"].items()
+        if "$ref" in shape
+    }
+    section, lines = schema, []
+    for line in EXAMPLE.read_text().splitlines():
+        header, setting = _HEADER.fullmatch(line), _SETTING.fullmatch(line)
+        if header:
+            section = sections.get(header[1].strip("[]"), {"properties": {}})
+        default = section["properties"].get(setting[1], {}).get("default") if setting else None
+        is_shown = setting is not None and default is not None
+        lines.append(f"# {setting[1]} = {json.dumps(default)}" if setting and is_shown else line)
+    return "\n".join(lines) + "\n"
+
+
 def render() -> str:
     """Return all sections as tables."""
     schema = Settings.model_json_schema()

@@ -19,14 +19,20 @@ from tests.architecture.documents import (
 
 TOP = {path.name for path in ROOT.iterdir()}
 PACKAGE = ROOT / "src" / "millrace"
+
+
+def is_text(path: Path) -> bool:
+    return path.is_file() and path.suffix != ".pyc" and path.name != "payload"
+
+
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 TEXTS = [
     *DOCUMENTS,
     *SOURCES,
     *sorted((ROOT / "tests").rglob("*.py")),
     *sorted((ROOT / "bench").rglob("*.py")),
-    *sorted((ROOT / "scripts").rglob("*.*")),
-    *sorted((ROOT / "examples").rglob("*.*")),
+    *(path for path in sorted((ROOT / "scripts").rglob("*")) if is_text(path)),
+    *(path for path in sorted((ROOT / "examples").rglob("*")) if is_text(path)),
     *(ROOT / name for name in ("Makefile", "pyproject.toml", ".importlinter.toml")),
 ]
 DEVICE_RULES = {"F2": "f2.md", "MTR": "meter.md", "SNS": "sensors.md"}

@@ -24,6 +24,7 @@ from millrace.settings import Settings
 from millrace.store.sqlite import migrate, open_store
 from millrace.wiring.middle import codecs
 from tests.architecture.documents import ROOT, all_blocks, blocks
+from tests.conftest import program
 from tests.servers.mosquitto import Mosquitto, running_mosquitto
 
 HOWTO = ROOT / "docs" / "howto"
@@ -72,6 +73,7 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     settings = [line for line in lines if line and not line.startswith("#")]
     twice = {*ours, "max_inflight_messages", "max_queued_messages", "autosave_interval"}
     extra = [line for line in settings if line.split()[0] not in twice]
+    program("mosquitto_passwd")
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "device", PASSWORD], check=True)
     text = "\n".join(extra).replace("password_file passwords", f"password_file {passwords}")
@@ -94,7 +96,8 @@ def publish(port: int, username: str, password: str) -> bool:
         sent = client.publish("sensors/temperature/attic", "{}", qos=1)
         with suppress(RuntimeError):  # the broker has hung up
             sent.wait_for_publish(2)
-        return sent.is_published()
+            return sent.is_published()
+        return False
     finally:
         client.disconnect()
         client.loop_stop()
