@@ -32,6 +32,9 @@ from millrace.errors import UsageError
 CONFIG_FILE = "millrace.toml"
 
 
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
 class Section(BaseModel):
     """One table of the configuration file."""
 
@@ -42,11 +45,12 @@ class BrokerSettings(Section):
     """Where devices are met: `endpoint://host:port` is our own, `mqtt(s)://` somebody else's."""
 
     url: str | list[str] = "endpoint://127.0.0.1:1883"
-    websocket_port: int | None = Field(default=9001, ge=0, le=65_535)
+    websocket_port: Port | Literal["off"] = 9001
     tls_port: int = Field(default=8883, ge=0, le=65_535)
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
+    tls_allow_12: bool = False
     username: str = ""
     password_file: Path | None = None
     client_id: str = "millrace-ingest"

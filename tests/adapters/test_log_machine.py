@@ -97,7 +97,8 @@ class LogMachine(RuleBasedStateMachine):
             if max(at for _, at in rows) >= at_ns:
                 break
             expected += len(rows)
-        assert self.reader.offset_at(partition, at_ns) == expected
+        # Behind a clock that went back it may be earlier: what was removed counts on.
+        assert self.starts[partition] <= self.reader.offset_at(partition, at_ns) <= expected
 
     @invariant()
     def agrees(self) -> None:

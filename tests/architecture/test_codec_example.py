@@ -1,6 +1,7 @@
 """The codec of docs/howto/add-a-device.md: short, whole, and at home beside the built-in ones."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.codec_weather.weather import FAMILY, WeatherCodec
+from millrace.adapters.fleet_sql import SqlFleet
+from millrace.adapters.ledger_sqlite import SqliteLedger
 from millrace.codecs import built_in
+from millrace.decode.redelivery import RedeliveryMemory
 from millrace.decode.router import Router
+from millrace.decode.sequence import SequenceTracker
 from millrace.decode.step import decode as decode_step
 from millrace.errors import RejectError
+from millrace.middle import Middle
 from millrace.model.decoded import Decoded
 from millrace.model.device import unknown
 from millrace.model.message import RawBatch
 from millrace.model.series import SeriesBook
 from millrace.model.work import gather
+from millrace.store.sqlite import migrate
 from tests.architecture.documents import ROOT, blocks
 from tests.codecs.outcome import compare, decode, instant
 
@@ -72,6 +79,31 @@ def test_messages_pass_through_the_decode_step() -> None:
     assert work.labels == [("weather", "telemetry")]
     assert len(work.decoded.values) == 3
     assert work.unknown == [0]
+
+
+def test_a_device_that_nobody_registered_gets_its_row(tmp_path: Path) -> None:
+    migrate(tmp_path / "millrace.db")
+    book = SeriesBook()
+    router = Router((WeatherCodec(), *built_in()), book)
+    middle = Middle(router, book, SequenceTracker(), RedeliveryMemory())
+    batch = RawBatch(0, 0)
+    batch.add(TOPIC, (FOLDER / "cases" / "usual" / "payload").read_bytes(), 1_772_366_400 * 10**9)
+    with (
+        closing(SqliteLedger(tmp_path / "millrace.db")) as ledger,
+        closing(SqlFleet(tmp_path / "millrace.db")) as fleet,
+    ):
+        ledger.claim("process", "s", [0])
+        wanted = middle.missing([batch])
+        middle.learn(wanted, fleet.profiles(list(wanted)), [])
+        effects = middle.process(
+            [batch],
+            registry_version=fleet.version(),
+            now_ns=1_772_366_400 * 10**9,
+            reader="process",
+            stream="s",
+        )
+        ledger.commit(effects)
+        assert fleet.profiles([("weather", "hill-3")])["weather", "hill-3"].is_known
 
 
 def test_it_is_the_codec_that_the_document_shows() -> None:

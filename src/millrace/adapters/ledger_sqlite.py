@@ -245,7 +245,7 @@ class SqliteLedger:
                 " VALUES (?, ?, ?, 0, 'discovered', ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
                 (
-                    row.device_id, row.family, "controller" if is_f2 else "standalone",
+                    row.device_id, _registered(row.family), "controller" if is_f2 else "standalone",
                     row.device_id, row.device_type, row.location, mac, now, now,
                 ),
             )  # fmt: skip
@@ -294,6 +294,14 @@ class SqliteLedger:
                 for row in snapshot.sequence
             ),
         )  # fmt: skip
+
+
+_FAMILIES = frozenset({"f2", "meter", "sensors", "generic"})
+
+
+def _registered(family: str) -> str:
+    """Return the family as the registry knows it (REG-020); one that it does not is generic."""
+    return family if family in _FAMILIES else "generic"
 
 
 def _is_mac(text: str) -> bool:

@@ -1,7 +1,6 @@
 """`millrace up`: every role on this machine, supervised, with a summary of what goes on."""
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -100,7 +99,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {
         "MILLRACE_DATA": str(settings.data),
         "MILLRACE_API__LISTEN": settings.api.listen,
-        "MILLRACE_BROKER__WEBSOCKET_PORT": json.dumps(settings.broker.websocket_port),
+        "MILLRACE_BROKER__WEBSOCKET_PORT": str(settings.broker.websocket_port),
         **({"MILLRACE_BROKER__URL": url} if isinstance(url, str) else {}),
     }
 

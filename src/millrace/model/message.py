@@ -18,6 +18,29 @@ HTTP = 256  # came in over HTTP, not MQTT
 
 NOT_FROM_DEVICE = TICK | REGISTRY
 
+# What came in one read is spaced by this much, so that messages without a clock of their own do
+# not fall on one instant and replace each other; history knows microseconds.
+SPACING_NS = 1_000
+MAX_AHEAD_NS = 1_000_000_000
+
+
+class Receipts:
+    """Instants of receipt that never repeat. Units: UTC nanoseconds."""
+
+    __slots__ = ("_last_ns",)
+
+    def __init__(self) -> None:
+        self._last_ns = 0
+
+    def stamp(self, now_ns: int, count: int) -> range:
+        """Return the instants of `count` messages that have come by `now_ns`, at least one."""
+        if self._last_ns - now_ns > MAX_AHEAD_NS:
+            self._last_ns = 0  # the clock was set back: it is believed
+        first = max(now_ns, self._last_ns + SPACING_NS)
+        stamps = range(first, first + count * SPACING_NS, SPACING_NS)
+        self._last_ns = stamps[-1]
+        return stamps
+
 
 @dataclass(slots=True)
 class RawBatch:

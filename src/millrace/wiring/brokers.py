@@ -71,7 +71,8 @@ def _endpoint(settings: Settings, log: Log, reader: LogReader) -> EndpointBroker
     tls = None
     if chosen.tls_certificate and chosen.tls_key:
         client_ca = str(chosen.tls_client_ca) if chosen.tls_client_ca else None
-        tls = EndpointTls(str(chosen.tls_certificate), str(chosen.tls_key), client_ca)
+        certificate, key = str(chosen.tls_certificate), str(chosen.tls_key)
+        tls = EndpointTls(certificate, key, client_ca, chosen.tls_allow_12)
     limits = EndpointLimits(
         max_packet_bytes=chosen.max_packet_bytes,
         max_connections=chosen.max_connections,
@@ -79,7 +80,11 @@ def _endpoint(settings: Settings, log: Log, reader: LogReader) -> EndpointBroker
         linger_s=chosen.linger_s,
     )
     addresses = EndpointAddresses(
-        host, port, chosen.websocket_port, chosen.tls_port if tls else None, tls
+        host,
+        port,
+        None if chosen.websocket_port == "off" else chosen.websocket_port,
+        chosen.tls_port if tls else None,
+        tls,
     )
     return EndpointBroker(addresses, log.notes, clock=SystemClock(), reader=reader, limits=limits)
 

@@ -185,7 +185,7 @@ class Connection(asyncio.Protocol):
         rows = len(batch.topics) - first
         if not rows or session is None:
             return
-        batch.received_at_ns += [self._hub.clock.now_ns()] * rows
+        batch.received_at_ns += inbox.receipts.stamp(self._hub.clock.now_ns(), rows)
         batch.client_ids += [session.client_id] * rows
         inbox.grow(sum(map(len, batch.payloads[first:] if first else batch.payloads)))
         if acks:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from millrace.adapters.broker_endpoint.limits import EndpointCounters, EndpointLimits
 from millrace.adapters.broker_endpoint.records import EXACTLY_ONCE, encode_record
 from millrace.adapters.broker_endpoint.session import Message, Peer, Session
-from millrace.model.message import RawBatch
+from millrace.model.message import RawBatch, Receipts
 from millrace.ports.broker import Intake
 from millrace.ports.log import Note
 
@@ -43,6 +43,7 @@ class Inbox:
         self._counters = counters
         self._waiter: asyncio.Future[None] | None = None
         self._unsure: dict[Session, None] = {}
+        self.receipts = Receipts()
         self.batch = RawBatch()
         self.ticket = Ticket()
         self.notes: dict[bytes, bytes | None] = {}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from millrace.model.message import DUP, REPLAYED, RETAIN, RawBatch
+from millrace.model.message import DUP, REPLAYED, RETAIN, RawBatch, Receipts
 from millrace.mqtt.packets import Publish
 from millrace.ports.broker import Intake
 
@@ -40,6 +40,7 @@ class Backlog:
     def __init__(self) -> None:
         self._waiting: deque[Ticket] = deque()
         self._handed: deque[Ticket] = deque()
+        self._receipts = Receipts()
         self.size_bytes = 0
 
     def __bool__(self) -> bool:
@@ -54,7 +55,7 @@ class Backlog:
         ticket = waiting[-1]
         size = sum([len(one.payload) for one in messages]) + OVERHEAD_BYTES * len(messages)
         ticket.messages += messages
-        ticket.received_at_ns += [received_at_ns] * len(messages)
+        ticket.received_at_ns += self._receipts.stamp(received_at_ns, len(messages))
         ticket.size_bytes += size
         self.size_bytes += size
 

@@ -15,7 +15,7 @@ from millrace.adapters.log_sqlite import files, tables
 from millrace.adapters.log_sqlite.faults import SQLITE_ERRORS, is_damage, translate
 from millrace.adapters.log_sqlite.opening import open_reader
 from millrace.adapters.log_sqlite.tables import OFFSET_MASK
-from millrace.engine.frames import Columns, CorruptFrameError, unseal
+from millrace.engine.frames import Columns, CorruptFrameError, plain_size_bytes, unseal
 from millrace.errors import GoneError, StopError
 from millrace.model.message import RawBatch
 from millrace.ports.log import Extent
@@ -27,6 +27,10 @@ _FROM = (
     " AND position + messages > ?2 ORDER BY position"
 )
 _Stored = tuple[int, int, bytes]
+
+# A read ends behind the batch that comes to so much, so that a backlog of large messages, which
+# may be tiny when compressed, is never opened as a whole (P10).
+_ENOUGH_BYTES = 8 << 20
 
 
 class SqliteLogReader:
@@ -119,13 +123,14 @@ class SqliteLogReader:
     def _rows(self, partition: int, offset: int, max_messages: int) -> list[_Stored]:
         """Return the stored batches from the one that holds `offset`, as many as are wanted."""
         low, high = tables.stretch(partition)
-        wanted = offset + max_messages
+        wanted, taken = offset + max_messages, 0
         rows: list[_Stored] = []
         cursor = self._connection.execute(_FROM, (low, tables.key(partition, offset), high))
         try:
             for row in cursor:
                 rows.append(_stored(*row))
-                if rows[-1][0] + rows[-1][1] >= wanted:
+                taken += plain_size_bytes(rows[-1][2])
+                if rows[-1][0] + rows[-1][1] >= wanted or taken >= _ENOUGH_BYTES:
                     break
         except SQLITE_ERRORS as error:
             if not rows or not is_damage(error):

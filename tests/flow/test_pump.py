@@ -1,0 +1,188 @@
+"""When the pump moves what: due by number or by age, drained, bounded, back after an outage.
+
+Source: D-10, D-13, D-43, P7, P10; F9, F21, F22.
+"""
+
+import threading
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from millrace.adapters.clock_manual import ManualClock
+from millrace.adapters.ledger_memory import LedgerBooks, MemoryLedger
+from millrace.adapters.log_sqlite import SqliteLog, SqliteLogReader
+from millrace.errors import GoneError, RetryError, StopError
+from millrace.flow.pump import Pump, PumpLimits
+from millrace.model.message import RawBatch
+from millrace.model.work import Committed, Effects
+from millrace.settings import Settings
+from millrace.wiring.middle import build_middle
+from tests.middle.rig import BookFleet, Rig, Sent
+
+
+def room(n: int = 1) -> Sent:
+    return Sent(f"sensors/temperature/s{n}", b'{"data":{"temperature_celsius":1}}')
+
+
+def stored(rig: Rig) -> int:
+    return rig.books.counts.total()
+
+
+def test_d10_few_messages_wait_for_a_tenth_of_a_second() -> None:
+    rig = Rig()
+    pump = rig.pump()
+    assert pump.run_once() == 0
+    rig.append(room())
+    for _ in range(9):
+        assert pump.run_once() == 0
+        rig.clock.advance(0.01)
+    assert pump.run_once() == 0
+    rig.clock.advance(0.02)
+    assert pump.run_once() == 1
+    assert stored(rig) == 1
+
+
+def test_d10_the_wait_begins_again_with_each_first_message() -> None:
+    rig = Rig()
+    pump = rig.pump()
+    for _ in range(2):
+        rig.append(room())
+        assert pump.run_once() == 0
+        rig.clock.advance(0.2)
+        assert pump.run_once() == 1
+    rig.clock.advance(5)
+    rig.append(room())
+    assert pump.run_once() == 0
+
+
+def test_d10_many_messages_do_not_wait() -> None:
+    rig = Rig(limits=PumpLimits(commit_messages=3))
+    pump = rig.pump()
+    rig.append(room(1), room(2))
+    assert pump.run_once() == 0
+    rig.append(room(3))
+    assert pump.run_once() == 3
+
+
+def test_d10_a_commit_is_bounded_and_a_backlog_is_drained() -> None:
+    rig = Rig(limits=PumpLimits(max_messages=10))
+    commits: list[int] = []
+    pump = Pump(
+        log=rig.log,
+        ledger=MemoryLedger(rig.books),
+        fleet=BookFleet(rig.books),
+        middle=build_middle(Settings()),
+        clock=rig.clock,
+        limits=rig.limits,
+        observed=lambda effects, _: commits.append(effects.counts.total()),
+    )
+    pump.start()
+    for _ in range(50):
+        rig.append(room(1), room(2))
+    assert pump.drain() == sum(commits) == 100
+    assert max(commits) <= 10
+    assert pump.drain() == 0
+
+
+class Away(MemoryLedger):
+    """A ledger that is away for a number of calls."""
+
+    def __init__(self, books: LedgerBooks, calls: int) -> None:
+        super().__init__(books)
+        self.left = calls
+
+    def commit(self, effects: Effects) -> Committed:
+        self.left -= 1
+        if self.left >= 0:
+            raise RetryError("away")
+        return super().commit(effects)
+
+
+def test_d43_p7_an_outage_is_waited_for_and_makes_no_dead_letter() -> None:
+    rig = Rig()
+    ledger = Away(rig.books, 3)
+    pump = rig.pump(ledger=ledger)
+    rig.append(room())
+    rig.clock.advance(1)
+    over = threading.Event()
+    thread = threading.Thread(target=pump.run, args=(over,))
+    thread.start()
+    try:
+        for _ in range(500):
+            if stored(rig):
+                break
+            rig.clock.advance(0.1)
+            over.wait(0.02)
+    finally:
+        over.set()
+        thread.join()
+    assert ledger.left < 0
+    assert not rig.books.letters
+    assert stored(rig) == 1
+
+
+def test_f21_a_position_older_than_retention_is_never_skipped() -> None:
+    rig = Rig()
+    pump = rig.pump()
+    rig.append(room())
+    assert rig.log.retire(before_ns=2**62, max_bytes=None, keep=[9, 9]) == 1
+    rig.append(room())
+    with pytest.raises(GoneError):
+        pump.drain()
+    assert stored(rig) == 0
+
+
+def test_f9_damage_in_the_log_stops_the_pump_before_it(tmp_path: Path) -> None:
+    with closing(SqliteLog(tmp_path / "log", partitions=1)) as log:
+        for n in range(3):
+            append(log, [b'{"x":%d}' % n])
+        log._connection.execute(
+            "UPDATE batches SET frame = CAST(substr(frame, 1, 50) || 'ZZZZ' || substr(frame, 55)"
+            " AS BLOB) WHERE position = 1"
+        )
+        books = LedgerBooks()
+        with closing(SqliteLogReader(tmp_path / "log")) as reader:
+            pump = pump_over(reader, books)
+            pump.run_once()
+            with pytest.raises(StopError, match="partition 0, offsets 1 to 1"):
+                pump.drain()
+    assert books.counts.total() == 1
+
+
+def test_p10_a_backlog_of_large_messages_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    size = 1 << 20
+    books = LedgerBooks()
+    most: list[int] = []
+    with closing(SqliteLog(tmp_path / "log", partitions=1)) as log:
+        for _ in range(30):
+            append(log, [b" " * size, b" " * size])
+        with closing(SqliteLogReader(tmp_path / "log")) as reader:
+            pump = pump_over(reader, books, most)
+            assert pump.drain() == 60
+    assert max(most) <= 10
+    assert books.counts.total() == 60
+
+
+def append(log: SqliteLog, payloads: Sequence[bytes]) -> None:
+    batch = RawBatch(0)
+    for payload in payloads:
+        batch.add("iot/m1/telemetry", payload, 1)
+    log.append([batch])
+
+
+def pump_over(
+    reader: SqliteLogReader, books: LedgerBooks, commits: list[int] | None = None
+) -> Pump:
+    seen = [] if commits is None else commits
+    pump = Pump(
+        log=reader,
+        ledger=MemoryLedger(books),
+        fleet=BookFleet(books),
+        middle=build_middle(Settings()),
+        clock=ManualClock(),
+        observed=lambda effects, _: seen.append(effects.counts.total()),
+    )
+    pump.start()
+    return pump
