@@ -59,6 +59,7 @@ class Supervisor:
         self.children = children
         self._changed = changed
         self._stopping = asyncio.Event()
+        self._failed: ChildError | None = None
 
     async def run(self) -> None:
         """Start the children side by side; return after `stop`.
@@ -66,12 +67,11 @@ class Supervisor:
         Raises:
             ChildError: A child ended before it was ready for the first time.
         """
-        try:
-            async with asyncio.TaskGroup() as group:
-                for child in self.children:
-                    group.create_task(self._keep(child))
-        except* ChildError as errors:
-            raise errors.exceptions[0] from None
+        async with asyncio.TaskGroup() as group:
+            for child in self.children:
+                group.create_task(self._keep(child))
+        if self._failed is not None:
+            raise self._failed
 
     def stop(self) -> None:
         """Ask every child to drain and end."""
@@ -96,8 +96,10 @@ class Supervisor:
                 return
             has_said_why = code > 0
             if not child.ready.is_set() and (has_said_why or child.restarts >= MAX_KILLED_AT_START):
+                # Raised when the others have drained, which an error in their group would forbid.
+                self._failed = ChildError(child.name, code if has_said_why else 1)
                 self.stop()
-                raise ChildError(child.name, code if has_said_why else 1)
+                return
             child.restarts += 1
             _log.error("child_died", name=child.name, exit_code=code, restarts=child.restarts)
             with suppress(TimeoutError):

@@ -73,28 +73,37 @@ class _Csv:
         self._head = ",".join(COLUMNS) + "\r\n"
 
     def encode(self, batch: pa.RecordBatch, units: Units) -> bytes:
-        text = io.StringIO(newline="")
-        text.write(self._head)
-        self._head = ""
-        csv.writer(text, lineterminator="\r\n").writerows(self._rows(batch, units))
-        return text.getvalue().encode()
+        head, self._head = self._head, ""
+        return (head + "".join(self._lines(batch, units))).encode()
 
     def finish(self) -> bytes:
         return self._head.encode()
 
-    def _rows(self, batch: pa.RecordBatch, units: Units) -> Iterator[tuple[Any, ...]]:
-        names = {
-            series_id: tuple(guarded(part) for part in row.key)
-            for series_id, row in self._series.items()
-        }
+    def _lines(self, batch: pa.RecordBatch, units: Units) -> Iterator[str]:
         columns = (
             batch.column(name).to_pylist()
             for name in ("series_id", "time_ns", "value", "flags", "attr_id")
         )
+        # What surrounds time and value is the same for all rows of a series with one unit.
+        frames: dict[tuple[int, int], tuple[str, str]] = {}
         for series_id, time_ns, value, flags, attr_id in zip(*columns, strict=True):
-            unit = guarded(unit_of(self._series[series_id], units, attr_id))
-            marks = "|".join(quality.names(flags))
-            yield (format_instant(time_ns), *names[series_id], repr(value), unit, marks)
+            frame = frames.get((series_id, attr_id))
+            if frame is None:
+                frame = frames[series_id, attr_id] = self._frame(series_id, attr_id, units)
+            marks = "|".join(quality.names(flags)) if flags else ""
+            yield f"{format_instant(time_ns)},{frame[0]},{value!r},{frame[1]},{marks}\r\n"
+
+    def _frame(self, series_id: int, attr_id: int, units: Units) -> tuple[str, str]:
+        row = self._series[series_id]
+        names = ",".join(_cell(guarded(part)) for part in row.key)
+        return names, _cell(guarded(unit_of(row, units, attr_id)))
+
+
+def _cell(text: str) -> str:
+    """Return a text as one field of RFC 4180."""
+    sink = io.StringIO(newline="")
+    csv.writer(sink, lineterminator="").writerow([text, ""])
+    return sink.getvalue()[:-1]
 
 
 class _Columnar:

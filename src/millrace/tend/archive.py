@@ -143,13 +143,28 @@ class Archiver:
             batch = self._log.read(partition, segment.next, _READ)
             if batch is None:
                 return False
-            for place in range(min(len(batch), decided - segment.next)):
+            count = min(len(batch), decided - segment.next)
+            if self._takes_whole(segment, batch, count):
+                continue
+            for place in range(count):
                 if self._ends_before(segment, batch.received_at_ns[place]):
                     return True
                 segment.next += 1
                 segment.size_bytes += len(batch.payloads[place])
                 segment.high_ns = max(segment.high_ns, batch.received_at_ns[place])
         return False
+
+    def _takes_whole(self, segment: _Open, batch: RawBatch, count: int) -> bool:
+        """Extend a segment by messages none of which can be its end; return whether it did."""
+        size_bytes = segment.size_bytes + sum(map(len, batch.payloads[:count]))
+        high_ns = max(batch.received_at_ns[:count])
+        begun_ns = segment.high_ns or batch.received_at_ns[0]
+        if size_bytes >= self._options.segment_bytes or high_ns >= self._stretch_end_ns(begun_ns):
+            return False
+        segment.next += count
+        segment.size_bytes = size_bytes
+        segment.high_ns = max(segment.high_ns, high_ns)
+        return True
 
     def _ends_before(self, segment: _Open, received_at_ns: int) -> bool:
         if segment.next == segment.first or received_at_ns // 1000 <= segment.high_ns // 1000:

@@ -8,6 +8,7 @@ Source: D-30, D-28; performance.md B1.
 from millrace.ports.archive import Archive
 from millrace.ports.series import SeriesWriter
 from millrace.tend.archive import Archiver
+from millrace.tend.pace import Pace
 from millrace.tend.retire import Retention, retire_archive, retire_series
 from millrace.tend.seal import Sealer
 from millrace.tend.worker import Chore
@@ -29,12 +30,22 @@ def series_chores(
 
 
 def archive_chores(
-    archiver: Archiver, archive: Archive, layout: str, retention: Retention | None = None
+    archiver: Archiver,
+    archive: Archive,
+    layout: str,
+    retention: Retention | None = None,
+    pace: Pace | None = None,
 ) -> list[Chore]:
-    """Return what keeps the archive."""
+    """Return what keeps the archive; with a `pace` it waits for quiet."""
     kept = retention or Retention()
+
+    def archive_when_quiet(now_ns: int) -> int:
+        if pace is not None and not pace.may_work(now_ns):
+            return 0
+        return archiver.run_once(now_ns)
+
     return [
-        Chore("archive", 5.0, archiver.run_once),
+        Chore("archive", 5.0, archive_when_quiet),
         Chore(
             "retire_archive", _HOUR_S, lambda now_ns: retire_archive(archive, layout, kept, now_ns)
         ),

@@ -15,6 +15,7 @@ from millrace.model.series import SeriesBook
 from millrace.settings import Settings
 from millrace.tend.archive import ArchiveOptions, Archiver, ArchiveSources
 from millrace.tend.chores import archive_chores, series_chores
+from millrace.tend.pace import Pace
 from millrace.tend.retire import Retention
 from millrace.tend.seal import Sealer, SealLimits
 from millrace.tend.worker import Keeper, Lanes
@@ -59,7 +60,8 @@ def _archive_lane(settings: Settings) -> Iterator[Keeper]:
         archive = FileArchive(places.archive_path(settings))
         options = ArchiveOptions(chosen.layout, chosen.roll_bytes, chosen.roll_s)
         archiver = Archiver(ArchiveSources(log, progress, progress, address_of), archive, options)
-        chores = archive_chores(archiver, archive, chosen.layout, _retention(settings))
+        pace = Pace(log)
+        chores = archive_chores(archiver, archive, chosen.layout, _retention(settings), pace)
         yield Keeper(chores, SystemClock())
 
 

@@ -1,0 +1,38 @@
+"""When background work may have the processor: not while messages pour in, unless it waits long.
+
+What is not archived yet is in the log, which keeps it. So a burst belongs to the pump, and the
+archive catches up in the quiet after it; if no quiet comes, it goes on all the same.
+Source: D-28, performance.md B1.
+"""
+
+from millrace.ports.log import LogReader
+
+_SECOND_NS = 1_000_000_000
+
+
+class Pace:
+    """Looks at how fast the log grows. Units: messages a second, seconds."""
+
+    def __init__(
+        self, log: LogReader, *, busy_per_s: float = 20_000, patience_s: float = 1_800
+    ) -> None:
+        self._log = log
+        self._busy_per_s = busy_per_s
+        self._patience_ns = int(patience_s * _SECOND_NS)
+        self._looked_ns = 0
+        self._end = 0
+        self._held_since_ns = 0
+
+    def may_work(self, now_ns: int) -> bool:
+        """Say whether heavy work may run; asked at regular intervals."""
+        end = sum(extent.end for extent in self._log.extents())
+        passed_s = (now_ns - self._looked_ns) / _SECOND_NS
+        is_busy = passed_s > 0 and (end - self._end) / passed_s > self._busy_per_s
+        is_first_look = not self._looked_ns
+        self._looked_ns, self._end = now_ns, end
+        if is_first_look or not is_busy:
+            self._held_since_ns = 0
+            return not is_first_look
+        if not self._held_since_ns:
+            self._held_since_ns = now_ns
+        return now_ns - self._held_since_ns > self._patience_ns
