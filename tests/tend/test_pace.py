@@ -2,9 +2,10 @@
 
 import pytest
 
+from millrace.adapters.clock_manual import ManualClock
 from millrace.adapters.log_memory import MemoryLog
 from millrace.model.message import RawBatch
-from millrace.tend.pace import Pace
+from millrace.tend.pace import Breather, Pace
 
 SECOND_NS = 1_000_000_000
 
@@ -49,3 +50,12 @@ def test_endless_burst_does_not_hold_work_back_for_ever(growing: Growing) -> Non
         answers.append(pace.may_work(second * SECOND_NS))
         growing.grow(11)
     assert answers == [False] * 4 + [True] * 3
+
+
+def test_worker_rests_three_times_as_long_as_it_works() -> None:
+    clock, rests = ManualClock(), []
+    breathe = Breather(clock, rests.append, share=0.25)
+    clock.advance(0.1)
+    breathe()
+    breathe()
+    assert rests == [pytest.approx(0.3), 0.0]

@@ -36,7 +36,7 @@ class ArchiveOptions:
     layout: str = "device"
     roll_bytes: int = 8 << 20
     roll_s: int = 3600
-    segment_bytes: int = 32 << 20
+    segment_bytes: int = 8 << 20
 
 
 @dataclass(slots=True)
@@ -69,6 +69,7 @@ class ArchiveSources:
     positions: ArchivePositions
     outcomes: Outcomes
     address_of: AddressOf
+    breathe: Callable[[], None] = lambda: None
 
 
 class Archiver:
@@ -81,6 +82,7 @@ class Archiver:
         self._positions = sources.positions
         self._outcomes = sources.outcomes
         self._address_of = sources.address_of
+        self._breathe = sources.breathe
         self._archive = archive
         self._options = options or ArchiveOptions()
         self._layout = LAYOUTS[self._options.layout]
@@ -144,6 +146,7 @@ class Archiver:
             if batch is None:
                 return False
             count = min(len(batch), decided - segment.next)
+            self._breathe()
             if self._takes_whole(segment, batch, count):
                 continue
             for place in range(count):
@@ -193,6 +196,7 @@ class Archiver:
             taken.add(placed.key)
             self._archive.put(placed.key, placed.body)
             written.append(placed)
+            self._breathe()
             crashpoint("archive_after_object")
         bounds = (intent.partition, intent.first, intent.last)
         self._archive.put(intent.key, encode(list_objects(bounds, self._layout.name, written)))
@@ -251,6 +255,7 @@ class Archiver:
                 raise StopError(f"the log has lost message {intent.partition}-{offset}")
             count = min(len(batch), intent.last + 1 - offset)
             yield batch, range(count)
+            self._breathe()
             offset += count
 
     def _address(self, topic: str) -> tuple[str, str] | None:

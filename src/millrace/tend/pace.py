@@ -5,9 +5,13 @@ archive catches up in the quiet after it; if no quiet comes, it goes on all the 
 Source: D-28, performance.md B1.
 """
 
+from collections.abc import Callable
+
+from millrace.ports.clock import Clock
 from millrace.ports.log import LogReader
 
 _SECOND_NS = 1_000_000_000
+_LONGEST_WORK_S = 1.0
 
 
 class Pace:
@@ -36,3 +40,24 @@ class Pace:
         if not self._held_since_ns:
             self._held_since_ns = now_ns
         return now_ns - self._held_since_ns > self._patience_ns
+
+
+class Breather:
+    """Keeps a worker to its share of the time, so that a thread beside it gets the interpreter.
+
+    `sleep` takes seconds; it may end early.
+    """
+
+    def __init__(
+        self, clock: Clock, sleep: Callable[[float], object], *, share: float = 0.25
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._rest = 1 / share - 1
+        self._woke_s = clock.steady_s()
+
+    def __call__(self) -> None:
+        """Rest for as long as the work since the last rest has earned."""
+        worked_s = min(self._clock.steady_s() - self._woke_s, _LONGEST_WORK_S)
+        self._sleep(worked_s * self._rest)
+        self._woke_s = self._clock.steady_s()

@@ -1,5 +1,6 @@
 """The keeper of history: seal, compact, retire in one lane, archive in another (role tend)."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
@@ -15,7 +16,7 @@ from millrace.model.series import SeriesBook
 from millrace.settings import Settings
 from millrace.tend.archive import ArchiveOptions, Archiver, ArchiveSources
 from millrace.tend.chores import archive_chores, series_chores
-from millrace.tend.pace import Pace
+from millrace.tend.pace import Breather, Pace
 from millrace.tend.retire import Retention
 from millrace.tend.seal import Sealer, SealLimits
 from millrace.tend.worker import Keeper, Lanes
@@ -59,7 +60,9 @@ def _archive_lane(settings: Settings) -> Iterator[Keeper]:
 
         archive = FileArchive(places.archive_path(settings))
         options = ArchiveOptions(chosen.layout, chosen.roll_bytes, chosen.roll_s)
-        archiver = Archiver(ArchiveSources(log, progress, progress, address_of), archive, options)
+        breathe = Breather(SystemClock(), threading.Event().wait)
+        sources = ArchiveSources(log, progress, progress, address_of, breathe)
+        archiver = Archiver(sources, archive, options)
         pace = Pace(log)
         chores = archive_chores(archiver, archive, chosen.layout, _retention(settings), pace)
         yield Keeper(chores, SystemClock())

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from millrace.adapters.accounts_sqlite import SqliteAccounts
 from millrace.adapters.clock_system import SystemClock
 from millrace.adapters.fleet_sql import SqlFleet
-from millrace.adapters.log_sqlite import SqliteLogReader
+from millrace.adapters.log_sqlite import SqliteLogReader, check_unused
 from millrace.errors import RetryError, StopError
 from millrace.flow.balance import Balance, balance
 from millrace.preview import Previewer
@@ -28,6 +28,8 @@ def prepare(settings: Settings, *, demo: bool = False) -> None:
         StopError: The folder cannot be used.
     """
     path = places.store_path(settings)
+    # Before anything else: a second core would take the positions of the first one over.
+    check_unused(places.log_folder(settings))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         migrate(path)

@@ -9,7 +9,8 @@ SQLite commits a transaction over several files atomically only without a write-
 Source: D-10, D-11, D-16, P1 to P3.
 """
 
+from millrace.adapters.log_sqlite.files import check_unused
 from millrace.adapters.log_sqlite.reader import SqliteLogReader
 from millrace.adapters.log_sqlite.writer import SqliteLog
 
-__all__ = ["SqliteLog", "SqliteLogReader"]
+__all__ = ["SqliteLog", "SqliteLogReader", "check_unused"]

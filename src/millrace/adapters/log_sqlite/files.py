@@ -107,6 +107,12 @@ class FolderLock:
         os.close(self._handle)
 
 
+def check_unused(folder: Path) -> None:
+    """Raise StopError when another process writes to this folder at the moment."""
+    if (folder / _LOCK).exists():
+        FolderLock(folder).release()
+
+
 class Marks:
     """The ends of the partitions as of the last append that returned."""
 
