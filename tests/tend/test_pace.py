@@ -53,7 +53,8 @@ def test_endless_burst_does_not_hold_work_back_for_ever(growing: Growing) -> Non
 
 
 def test_worker_rests_three_times_as_long_as_it_works() -> None:
-    clock, rests = ManualClock(), []
+    clock = ManualClock()
+    rests: list[float] = []
     breathe = Breather(clock, rests.append, share=0.25)
     clock.advance(0.1)
     breathe()

@@ -165,6 +165,7 @@ def test_f49_a_data_folder_in_use(stack: Stack) -> None:
     assert books["difference"] == 0
     assert stack.is_ready()
     assert "is back" not in stack.log.read_text()
+    assert "child_died" not in stack.log.read_text()
 
 
 def test_f49_p5_a_core_beside_the_core_changes_nothing(stack: Stack) -> None:

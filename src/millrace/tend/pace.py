@@ -11,7 +11,7 @@ from millrace.ports.clock import Clock
 from millrace.ports.log import LogReader
 
 _SECOND_NS = 1_000_000_000
-_LONGEST_WORK_S = 1.0
+_LONGEST_WORK_S = 0.2
 
 
 class Pace:
