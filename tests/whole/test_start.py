@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from millrace.wiring.out import _cursor_key
 from tests.conftest import program
 from tests.whole.devices import publish
 from tests.whole.stack import Stack, free_pair, free_port
@@ -150,6 +151,21 @@ def test_d57_a_data_folder_on_a_read_only_file_system(tmp_path: Path) -> None:
     script = 'mount -t tmpfs -o ro test "$0" && exec "$@"'
     before = ("unshare", "-rm", "sh", "-c", script, str(tmp_path / "data"))
     refused(up(tmp_path, before=before), 2, "cannot be written")
+
+
+@pytest.mark.parametrize("left", [None, b"", b"short"])
+def test_a62_api003_the_key_of_cursors_is_whole_private_and_kept(
+    tmp_path: Path, left: bytes | None
+) -> None:
+    path = tmp_path / "secrets" / "cursor.key"
+    if left is not None:
+        path.parent.mkdir()
+        path.write_bytes(left)
+    key = _cursor_key(path)
+    assert len(key) == 32
+    assert key == path.read_bytes() == _cursor_key(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_f49_a_data_folder_in_use(stack: Stack) -> None:

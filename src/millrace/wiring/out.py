@@ -38,6 +38,7 @@ from millrace.wiring.urls import address_of
 
 DURABILITY = {"log": "sqlite", "fsync": "every_commit", "mqtt_ack": "after_fsync"}
 PROBE_TIMEOUT_S = 2.0
+CURSOR_KEY_BYTES = 32
 
 
 async def serve_everything(
@@ -155,10 +156,13 @@ def _connect(host: str, port: int) -> None:
 def _cursor_key(path: Path) -> bytes:
     """Return the key that signs page cursors; made once, readable by the owner only."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        key = path.read_bytes()
-    except FileNotFoundError:
-        key = secrets.token_bytes(32)
-        path.touch(mode=0o600)
-        path.write_bytes(key)
+    key = path.read_bytes() if path.exists() else b""
+    if len(key) != CURSOR_KEY_BYTES:
+        # Written beside and renamed: a power cut must not leave an empty key, which signs nothing.
+        key = secrets.token_bytes(CURSOR_KEY_BYTES)
+        made = path.with_suffix(".new")
+        made.unlink(missing_ok=True)
+        made.touch(mode=0o600)
+        made.write_bytes(key)
+        made.replace(path)
     return key
