@@ -62,6 +62,26 @@ def is_alive(one: Child) -> bool:
     return psutil.pid_exists(one.said["pid"]) and one.process is not None
 
 
+async def test_f1_after_a_steady_life_a_child_is_back_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("millrace.flow.supervise.STEADY_S", 0.05)
+    one = child("a", UNTIL_CLOSED)
+    supervisor = Supervisor([one])
+    async with asyncio.TaskGroup() as group:
+        group.create_task(supervisor.run())
+        await until(one.ready.is_set)
+        pauses = []
+        for _ in range(6):
+            before, begun = one.said["pid"], time.monotonic()
+            await asyncio.sleep(0.05)
+            os.kill(before, signal.SIGKILL)
+            await until(lambda before=before: one.said["pid"] != before)  # type: ignore[misc]
+            pauses.append(time.monotonic() - begun)
+        supervisor.stop()
+    assert max(pauses) < 2
+
+
 async def test_f1_only_the_dead_one_is_started_again() -> None:
     children = [child("a", UNTIL_CLOSED), child("b", UNTIL_CLOSED)]
     supervisor = Supervisor(children)

@@ -24,6 +24,8 @@ _log = structlog.get_logger("millrace.supervise")
 
 DRAIN_S = 10.0
 MAX_KILLED_AT_START = 5
+# After so long a life, a death is a new misfortune and no sign that the next life will be short.
+STEADY_S = 10.0
 
 
 class ChildError(StopError):
@@ -90,8 +92,12 @@ class Supervisor:
         backoff = Backoff(first_s=0.1, most_s=5.0)
         if child.after is not None:
             await self._ready_or_stopping(child.after)
+        clock = asyncio.get_running_loop().time
         while not self._stopping.is_set():
+            begun = clock()
             code = await self._once(child)
+            if clock() - begun >= STEADY_S:
+                backoff.succeeded()
             if self._stopping.is_set():
                 return
             has_said_why = code > 0
