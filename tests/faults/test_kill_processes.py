@@ -16,7 +16,7 @@ from tests.whole.devices import CountingDevice, CountingMeter
 from tests.whole.stack import Stack, free_port, running
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "8"))
-SOAK_S = float(os.environ.get("SOAK_S", "30"))
+SOAK_S = float(os.environ.get("SOAK_S", "20"))
 DEVICES = 6
 RATE = 80
 
