@@ -15,7 +15,7 @@ import pytest
 from tests.whole.devices import CountingDevice, CountingMeter
 from tests.whole.stack import Stack, free_port, running
 
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "8"))
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "20"))
 SOAK_S = float(os.environ.get("SOAK_S", "20"))
 DEVICES = 6
 RATE = 80

@@ -55,7 +55,7 @@ def listen(host: str, port: int) -> socket.socket:
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        remedy = "choose another address with --http or the setting api.http"
+        remedy = "choose another address with --http or the setting api.listen"
         if error.errno == errno.EADDRINUSE:
             remedy = f"stop the program that listens there, or {remedy}"
         raise StopError(
