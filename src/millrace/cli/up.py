@@ -43,6 +43,8 @@ def up(
     set_up_logging("up", level=settings.logging.level, form=settings.logging.format)
     prepare(settings, demo=demo)
     if single:
+        # One interpreter for all: who waits for a socket gets its turn ten times sooner (D-01).
+        sys.setswitchinterval(0.0005)
         roles = [role for part in PROCESSES.values() for role in part]
         start(run_roles(settings, roles, child=False))
     else:
