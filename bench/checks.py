@@ -9,7 +9,7 @@ from millrace.flow.balance import Balance
 from millrace.ports.series import Every, SeriesQuery, Span
 from millrace.settings import Settings
 from millrace.store.sqlite import open_store, reading
-from millrace.wiring.out import open_query
+from millrace.wiring.histories import open_query
 from millrace.wiring.places import store_path
 
 ALWAYS = Span(0, 1 << 62)

@@ -182,13 +182,13 @@ def test_every_case_of_the_bench_is_described() -> None:
 
 
 def test_readme_says_which_schemes_exist() -> None:
-    places = (PACKAGE / "wiring" / "places.py").read_text()
+    wiring = "".join(path.read_text() for path in (PACKAGE / "wiring").glob("*.py"))
     text = (ROOT / "README.md").read_text()
-    known = re.findall(r'known\("?(\w+)\.url"?, [^,]+, ([^)]+)\)', places)
-    assert len(known) >= 5
+    known = re.findall(r'known\(\s*"?(\w+)\.url"?, [^,]+, ([^)]+)\)', wiring)
+    assert len({setting for setting, _ in known}) == 6
     for setting, schemes in known:
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{setting}.url`")]
-        for scheme in re.findall(r'"(\w+)"', schemes):
+        for scheme in re.findall(r'"([\w+]+)"', schemes):
             assert f"`{scheme}://" in row, (setting, scheme)
 
 

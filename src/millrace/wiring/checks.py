@@ -17,7 +17,7 @@ from millrace.errors import MillraceError, StopError, UsageError
 from millrace.mqtt.topics import check_filter
 from millrace.settings import BrokerSettings, Settings
 from millrace.store.sqlite import open_store, reading
-from millrace.wiring import places
+from millrace.wiring import archives, histories, places
 from millrace.wiring.middle import codecs
 from millrace.wiring.setup import open_books
 
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 def faults(settings: Settings) -> list[str]:
     """Return every fault of the configuration, as sentences."""
-    found = places.check_urls(settings)
+    found = places.check_urls(settings, histories.check, archives.check)
     for topic_filter in settings.f2.subscriptions:
         try:
             check_filter(topic_filter)

@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
-from millrace.adapters.archive_file import FileArchive
 from millrace.adapters.archive_progress_sqlite import SqliteArchiveProgress
 from millrace.adapters.clock_system import SystemClock
 from millrace.adapters.hot_sqlite import SqliteHotReadings
-from millrace.adapters.series_delta import DeltaSeries
 from millrace.decode.router import Router
 from millrace.errors import RejectError
 from millrace.model.series import SeriesBook
@@ -21,6 +19,8 @@ from millrace.tend.retire import Retention
 from millrace.tend.seal import Sealer, SealLimits
 from millrace.tend.worker import Keeper, Lanes
 from millrace.wiring import places
+from millrace.wiring.archives import open_archive
+from millrace.wiring.histories import open_writer
 from millrace.wiring.middle import codecs
 from millrace.wiring.setup import open_log_reader
 
@@ -32,8 +32,10 @@ def keeper_lanes(settings: Settings) -> Lanes:
 
 @contextmanager
 def _series_lane(settings: Settings) -> Iterator[Keeper]:
-    with closing(SqliteHotReadings(places.store_path(settings), read_only=False)) as hot:
-        series = DeltaSeries(places.series_path(settings))
+    with ExitStack() as stack:
+        hot = SqliteHotReadings(places.store_path(settings), read_only=False)
+        stack.enter_context(closing(hot))
+        series = stack.enter_context(open_writer(settings))
         limits = SealLimits(
             rows=settings.series.seal_readings,
             age_ns=settings.series.seal_after_s * 1_000_000_000,
@@ -58,7 +60,7 @@ def _archive_lane(settings: Settings) -> Iterator[Keeper]:
                 return None
             return address.device_id, address.category
 
-        archive = FileArchive(places.archive_path(settings))
+        archive = open_archive(settings)
         options = ArchiveOptions(chosen.layout, chosen.roll_bytes, chosen.roll_s)
         breathe = Breather(SystemClock(), threading.Event().wait)
         sources = ArchiveSources(log, progress, progress, address_of, breathe)

@@ -9,9 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from millrace import __version__
 from millrace.adapters.accounts_sqlite import SqliteAccounts
 from millrace.adapters.clock_system import SystemClock
@@ -20,19 +17,17 @@ from millrace.adapters.live_memory import MemoryLive
 from millrace.adapters.live_sqlite import SqliteLiveRows
 from millrace.adapters.log_sqlite import SqliteLogReader
 from millrace.adapters.registry_sql import SqlRegistry
-from millrace.adapters.series_delta import DeltaQuery
 from millrace.decode.sequence import missing_of
 from millrace.errors import RetryError
 from millrace.flow.balance import balance
 from millrace.observe import Metrics
-from millrace.ports.series import READING_SCHEMA
-from millrace.record.latest import open_page
 from millrace.serve.app import create_app
 from millrace.serve.deps import Probe, ServeDeps
 from millrace.serve.export_job import ExportJob, ExportRequest
 from millrace.serve.server import serve_app
 from millrace.settings import Settings
 from millrace.wiring import places
+from millrace.wiring.histories import open_query
 from millrace.wiring.setup import open_log_reader, open_preview
 from millrace.wiring.urls import address_of
 
@@ -83,41 +78,12 @@ def open_deps(settings: Settings) -> Iterator[ServeDeps]:
 
 
 @contextmanager
-def open_query(settings: Settings) -> Iterator[DeltaQuery]:
-    """Open the queries over hot and sealed readings."""
-    with closing(SqliteHotReadings(places.store_path(settings))) as hot:
-        query = DeltaQuery(
-            places.series_path(settings), hot, latest_source=lambda: latest_table(hot)
-        )
-        with closing(query):
-            yield query
-
-
-@contextmanager
 def open_export(settings: Settings, request: ExportRequest) -> Iterator[ExportJob]:
     """Open one export."""
     with ExitStack() as stack:
         registry = stack.enter_context(closing(SqlRegistry(places.store_path(settings))))
         query = stack.enter_context(open_query(settings))
         yield ExportJob(query, registry, request, now_ns=SystemClock.now_ns())
-
-
-def latest_table(hot: SqliteHotReadings) -> pa.Table:
-    """Return the stored latest values; the metadata says up to which hot batch they hold."""
-    through_id, pages = hot.latest_pages()
-    opened = [open_page(page) for page in pages]
-    ids = np.concatenate([ids for ids, _ in opened] or [np.zeros(0, np.int64)])
-    columns = {
-        name: np.concatenate([rows[field] for _, rows in opened] or [np.zeros(0, kind)])
-        for name, field, kind in (
-            ("time_ns", "time_ns", np.int64),
-            ("value", "value", np.float64),
-            ("flags", "flags", np.int16),
-            ("attr_id", "attr", np.int64),
-        )
-    }
-    table = pa.table({"series_id": ids, **columns}, schema=READING_SCHEMA)
-    return table.replace_schema_metadata({b"through_id": str(through_id).encode()})
 
 
 @contextmanager

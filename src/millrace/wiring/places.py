@@ -30,20 +30,6 @@ def store_path(settings: Settings) -> Path:
     return path_of(url)
 
 
-def series_path(settings: Settings) -> Path:
-    """Return the folder of the table of sealed history."""
-    url = str(settings.urls()["series"])
-    known("series.url", url, "delta")
-    return path_of(url)
-
-
-def archive_path(settings: Settings) -> Path:
-    """Return the folder of the archive."""
-    url = str(settings.urls()["archive"])
-    known("archive.url", url, "file")
-    return path_of(url)
-
-
 def broker_urls(settings: Settings) -> list[str]:
     """Return the brokers to take messages from; the own endpoint stands alone.
 
@@ -67,11 +53,11 @@ def broker_address(url: str) -> Address:
     return address_of(url, setting="broker.url", default_port=port)
 
 
-def check_urls(settings: Settings) -> list[str]:
-    """Return every fault of the six URLs, as sentences."""
+def check_urls(settings: Settings, *more: Callable[[Settings], Any]) -> list[str]:
+    """Return every fault of the six URLs, as sentences; `more` are the checks of choosers."""
     faults = []
     checks: list[Callable[[Settings], Any]] = [
-        log_folder, store_path, series_path, archive_path, _brokers, _live, _listeners,
+        log_folder, store_path, *more, _brokers, _live, _listeners,
     ]  # fmt: skip
     for check in checks:
         try:
