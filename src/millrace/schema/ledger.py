@@ -8,6 +8,9 @@ import sqlalchemy as sa
 
 from millrace.schema.registry import metadata
 
+# Ids that count commits and events outgrow 32 bits; SQLite's integers never do.
+_COUNT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 series = sa.Table(
     "series",
     metadata,
@@ -31,7 +34,7 @@ attributes = sa.Table(
 hot_batches = sa.Table(
     "hot_batches",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", _COUNT, primary_key=True, autoincrement=True),
     sa.Column("committed_at_ns", sa.BigInteger, nullable=False),
     sa.Column("row_count", sa.Integer, nullable=False),
     sa.Column("frame", sa.LargeBinary, nullable=False),
@@ -41,7 +44,7 @@ hot_batches = sa.Table(
 events = sa.Table(
     "events",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", _COUNT, primary_key=True, autoincrement=True),
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("device_id", sa.Text, nullable=False),
     sa.Column("family", sa.Text, nullable=False),
@@ -69,7 +72,7 @@ latest_pages = sa.Table(
     "latest_pages",
     metadata,
     sa.Column("page", sa.Integer, primary_key=True),
-    sa.Column("through_id", sa.Integer, nullable=False),
+    sa.Column("through_id", _COUNT, nullable=False),
     sa.Column("frame", sa.LargeBinary, nullable=False),
 )
 
