@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from bench.bench import Bench
 from bench.checks import require
-from bench.postgres import Postgres, programs
+from bench.postgres import measured_postgres, size_of
 from bench.report import at_least, at_most
 from bench.shapes import SHAPES, day_of
 from bench.sources import DAY_S, SECOND_NS, START_S
@@ -35,14 +35,13 @@ def run(bench: Bench) -> None:
         rows = day_of(shape, series=SERIES, count=count)
         sealed[shape] = _sealed_bytes(bench.folder(shape.replace(" ", "-")), rows) / len(rows)
         bench.row(f"{shape}, sealed", sealed[shape], "B/reading", at_most(AT_MOST[shape]))
-    found = programs()
-    if found is None:
-        bench.row("PostgreSQL heap and key", None, note="PostgreSQL is not installed")
-        return
-    with Postgres(found, bench.folder("postgres")) as postgres:
+    with measured_postgres() as postgres:
+        if postgres is None:
+            bench.row("PostgreSQL heap and key", None, note="PostgreSQL is not installed")
+            return
         for shape in SHAPES:
             rows = day_of(shape, series=SERIES, count=count).slice(0, rows_copied)
-            larger = postgres.size_of(rows) / len(rows)
+            larger = size_of(postgres, rows) / len(rows)
             bench.detail(f"PostgreSQL, {shape}", larger)
             bar, note = at_least(TIMES_SMALLER[shape]), f"{larger:.1f} B/reading"
             bench.row(f"{shape}, PostgreSQL", larger / sealed[shape], "times", bar, note=note)

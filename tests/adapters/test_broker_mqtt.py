@@ -20,7 +20,8 @@ from millrace.mqtt.options import ClientOptions
 from millrace.mqtt.packets import Publish, Subscription
 from millrace.mqtt.session import ClientSession
 from millrace.ports.broker import Intake
-from tests.servers.mosquitto import Mosquitto, free_port, running_mosquitto
+from tests.servers.mosquitto import Mosquitto, running_mosquitto
+from tests.servers.ports import free_port
 
 services = pytest.mark.services
 versions = pytest.mark.parametrize("version", [4, 5])

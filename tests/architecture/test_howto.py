@@ -24,7 +24,7 @@ from millrace.settings import Settings
 from millrace.store.sqlite import migrate, open_store
 from millrace.wiring.middle import codecs
 from tests.architecture.documents import ROOT, all_blocks, blocks
-from tests.conftest import program
+from tests.servers.installed import program
 from tests.servers.mosquitto import Mosquitto, running_mosquitto
 
 HOWTO = ROOT / "docs" / "howto"

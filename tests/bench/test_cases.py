@@ -11,7 +11,7 @@ from bench import __main__ as command
 from bench.bench import Bench
 from bench.cases import b6
 from bench.checks import CheckError
-from tests.conftest import program
+from tests.servers.installed import program
 
 ROOT = Path(__file__).parents[2]
 CASES = ("b1", "b2", "b3", "b5", "b6", "b7", "b9", "b12", "b13")

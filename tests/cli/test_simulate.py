@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from millrace.cli.simulate import simulate
 from millrace.errors import UsageError
-from tests.servers.mosquitto import Mosquitto, free_port, running_mosquitto
+from tests.servers.mosquitto import Mosquitto, running_mosquitto
+from tests.servers.ports import free_port
 
 services = pytest.mark.services
 

@@ -1,14 +1,13 @@
 """A private Mosquitto on a free port of the loopback, for a fixture to run."""
 
 import getpass
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import program
+from tests.servers.installed import program
+from tests.servers.ports import free_port, wait_for_port
 
 CONF = """\
 listener {port} 127.0.0.1
@@ -23,14 +22,6 @@ autosave_interval 1800
 log_dest file {folder}/log
 {extra}
 """
-
-
-def free_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class Mosquitto:
@@ -62,15 +53,7 @@ class Mosquitto:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        raise TimeoutError("mosquitto does not start; see its log")
+        wait_for_port(self.port, what="mosquitto", timeout_s=timeout_s)
 
     def kill(self) -> None:
         """End it like a power cut."""

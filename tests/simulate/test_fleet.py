@@ -31,7 +31,8 @@ from millrace.simulate.plan import Plan, devices
 from millrace.simulate.schedule import Schedule
 from millrace.simulate.sensors import SensorOptions
 from tests.servers.fake_broker import running_fake
-from tests.servers.mosquitto import Mosquitto, free_port, running_mosquitto
+from tests.servers.mosquitto import Mosquitto, running_mosquitto
+from tests.servers.ports import free_port
 from tests.simulate.worlds import START_NS, known, play
 
 services = pytest.mark.services

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.conftest import program
+from tests.servers.installed import program
 from tests.whole.stack import Stack, running
 from tests.whole.test_page import FLAGS
 

@@ -18,7 +18,6 @@ from millrace.observe import Metrics
 from millrace.serve.app import create_app
 from millrace.serve.deps import ServeDeps
 from millrace.serve.server import serve_app
-from tests.conftest import program
 from tests.serve.memory import (
     MemoryHot,
     MemoryLiveRows,
@@ -26,6 +25,7 @@ from tests.serve.memory import (
     MemorySeriesQuery,
     Town,
 )
+from tests.servers.installed import program
 
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -16,7 +16,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from tests.conftest import program
+from tests.servers.installed import program
 from tests.servers.mosquitto import Mosquitto, running_mosquitto
 from tests.whole.devices import CountingMeter, publish
 from tests.whole.stack import Stack, running

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from millrace.wiring.out import _cursor_key
-from tests.conftest import program
+from tests.servers.installed import program
 from tests.whole.devices import publish
 from tests.whole.stack import Stack, free_pair, free_port
 
