@@ -5,11 +5,10 @@ from contextlib import closing
 from itertools import chain, islice
 
 from bench.sources import SECOND_NS, START_S, Message, messages_of
-from millrace.adapters.log_sqlite import SqliteLog
 from millrace.ingest.admit import Admission
 from millrace.model.message import RawBatch
 from millrace.settings import Settings
-from millrace.wiring import places
+from millrace.wiring.logs import open_log
 from millrace.wiring.middle import codecs
 
 QOS_1 = 1
@@ -21,11 +20,7 @@ def write_raw_log(settings: Settings, source: str, *, devices: int, each: int) -
     """Append messages of devices in turn; return how many."""
     messages = _in_turn(source, devices, each)
     count = 0
-    with closing(
-        SqliteLog(
-            places.log_folder(settings), partitions=settings.log.partitions, stream=places.STREAM
-        )
-    ) as log:
+    with closing(open_log(settings)) as log:
         admission = Admission(codecs(settings), log.partitions)
         while intake := list(islice(messages, INTAKE)):
             at_ns = START_S * SECOND_NS + count * 10_000

@@ -22,8 +22,8 @@ from millrace.model.message import RawBatch
 from millrace.ports.log import Extent, LogReader
 from millrace.settings import LogSettings, Settings
 from millrace.wiring import places
+from millrace.wiring.logs import open_log_reader
 from millrace.wiring.middle import build_middle
-from millrace.wiring.setup import open_log_reader
 
 
 class PartitionRange:

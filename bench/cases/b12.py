@@ -15,7 +15,7 @@ from bench.raw_log import write_raw_log
 from bench.report import at_least
 from bench.sources import SECOND_NS, f2_expected
 from millrace.settings import Settings
-from millrace.wiring.places import log_folder, store_path
+from millrace.wiring.places import store_path
 from millrace.wiring.setup import prepare
 
 DEVICES = 1000
@@ -58,7 +58,7 @@ def _replay(
         shards.append(shard)
     workers = [
         Worker(
-            "bench.replay", "--data", shard.data, "--log", f"sqlite:///{log_folder(source)}",
+            "bench.replay", "--data", shard.data, "--log", source.urls()["log"],
             "--first", first, "--count", count,
         )
         for shard, (first, count) in zip(shards, ranges, strict=True)

@@ -97,7 +97,7 @@ async def process(settings: Settings, life: Life, started: asyncio.Event) -> Non
     """The middle: the pump in its thread."""
     from millrace.wiring import inner  # noqa: PLC0415 - see the module
     from millrace.wiring.health import serve_health  # noqa: PLC0415
-    from millrace.wiring.setup import log_is_there  # noqa: PLC0415
+    from millrace.wiring.logs import log_is_there  # noqa: PLC0415
 
     await log_is_there(settings, life.over)
     metrics, pumping = inner.core_metrics(), asyncio.Event()
@@ -130,7 +130,7 @@ async def process(settings: Settings, life: Life, started: asyncio.Event) -> Non
 async def tend(settings: Settings, life: Life, started: asyncio.Event) -> None:
     """The keeper of history: seal, compact, archive, retire."""
     from millrace.wiring.keeping import keeper_lanes  # noqa: PLC0415 - see the module
-    from millrace.wiring.setup import log_is_there  # noqa: PLC0415
+    from millrace.wiring.logs import log_is_there  # noqa: PLC0415
 
     await log_is_there(settings, life.over)
     life.announce("tend", {})
@@ -140,8 +140,8 @@ async def tend(settings: Settings, life: Life, started: asyncio.Event) -> None:
 
 async def serve(settings: Settings, life: Life, started: asyncio.Event) -> None:
     """The way out: API, WebSocket, page."""
+    from millrace.wiring.logs import log_is_there  # noqa: PLC0415
     from millrace.wiring.out import serve_everything  # noqa: PLC0415 - see the module
-    from millrace.wiring.setup import log_is_there  # noqa: PLC0415
 
     await log_is_there(settings, life.over)
 

@@ -1,6 +1,7 @@
 """Settings to running parts. Only this package names systems.
 
     places   URLs and listeners -> paths and addresses
+    logs     which log, by the scheme of its URL
     edge     log, endpoint, ingest worker          (role ingest)
     inner    ledger, fleet, pump                   (role process)
     keeping  sealing, archive, retention           (role tend)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from millrace.adapters.accounts_sqlite import SqliteAccounts
-from millrace.adapters.log_sqlite import SqliteLogReader
 from millrace.errors import MillraceError, StopError, UsageError
 from millrace.mqtt.topics import check_filter
 from millrace.settings import BrokerSettings, Settings
 from millrace.store.sqlite import open_store, reading
-from millrace.wiring import archives, histories, places
+from millrace.wiring import archives, histories, logs, places
+from millrace.wiring.logs import open_log_reader
 from millrace.wiring.middle import codecs
 from millrace.wiring.setup import open_books
 
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 def faults(settings: Settings) -> list[str]:
     """Return every fault of the configuration, as sentences."""
-    found = places.check_urls(settings, histories.check, archives.check)
+    found = places.check_urls(settings, logs.check, histories.check, archives.check)
     for topic_filter in settings.f2.subscriptions:
         try:
             check_filter(topic_filter)
@@ -114,7 +114,7 @@ def _database(settings: Settings) -> str:
 def _log(settings: Settings) -> str:
     """Read the whole log, so that every checksum is looked at."""
     messages = 0
-    with closing(SqliteLogReader(places.log_folder(settings))) as log:
+    with closing(open_log_reader(settings)) as log:
         for partition, extent in enumerate(log.extents()):
             offset = extent.start
             while offset < extent.end:

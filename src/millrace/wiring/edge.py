@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from millrace import __version__
 from millrace.adapters.accounts_sqlite import SqliteAccounts
 from millrace.adapters.clock_system import SystemClock
-from millrace.adapters.log_sqlite import SqliteLog, SqliteLogReader
 from millrace.errors import RetryError
 from millrace.ingest.admit import Admission
 from millrace.ingest.metrics import IngestMetrics
 from millrace.ingest.worker import IngestWorker
 from millrace.observe import Metrics
+from millrace.ports.log import Log
 from millrace.serve.role_health import RoleHealth
 from millrace.settings import Settings
 from millrace.wiring import places
 from millrace.wiring.brokers import Link, open_links
+from millrace.wiring.logs import open_log, open_log_reader
 from millrace.wiring.middle import codecs
 
 
@@ -26,7 +27,7 @@ class EdgeParts:
     """What the ingest role runs: a worker for each link."""
 
     settings: Settings
-    log: SqliteLog
+    log: Log
     links: list[Link]
     workers: list[IngestWorker]
     metrics: Metrics
@@ -79,10 +80,8 @@ class EdgeParts:
 def open_edge(settings: Settings) -> Iterator[EdgeParts]:
     """Open the log and build everything in front of it; nothing listens yet."""
     with ExitStack() as stack:
-        folder = places.log_folder(settings)
-        log = SqliteLog(folder, partitions=settings.log.partitions, stream=places.STREAM)
-        stack.enter_context(closing(log))
-        reader = stack.enter_context(closing(SqliteLogReader(folder)))
+        log = stack.enter_context(closing(open_log(settings)))
+        reader = stack.enter_context(closing(open_log_reader(settings)))
         links = open_links(settings, log, reader)
         metrics = Metrics(["edge"], version=__version__)
         recorder = IngestMetrics(metrics.edge, log)

@@ -17,8 +17,8 @@ from millrace.ports.ledger import HotBatch, HotReadings
 from millrace.serve.role_health import RoleHealth
 from millrace.settings import Settings
 from millrace.wiring import places
+from millrace.wiring.logs import open_log_reader
 from millrace.wiring.middle import build_middle
-from millrace.wiring.setup import open_log_reader
 
 
 def core_metrics() -> Metrics:

@@ -21,8 +21,8 @@ from millrace.tend.worker import Keeper, Lanes
 from millrace.wiring import places
 from millrace.wiring.archives import open_archive
 from millrace.wiring.histories import open_writer
+from millrace.wiring.logs import open_log_reader
 from millrace.wiring.middle import codecs
-from millrace.wiring.setup import open_log_reader
 
 
 def keeper_lanes(settings: Settings) -> Lanes:

@@ -15,12 +15,12 @@ from millrace.adapters.clock_system import SystemClock
 from millrace.adapters.hot_sqlite import SqliteHotReadings
 from millrace.adapters.live_memory import MemoryLive
 from millrace.adapters.live_sqlite import SqliteLiveRows
-from millrace.adapters.log_sqlite import SqliteLogReader
 from millrace.adapters.registry_sql import SqlRegistry
 from millrace.decode.sequence import missing_of
 from millrace.errors import RetryError
 from millrace.flow.balance import balance
 from millrace.observe import Metrics
+from millrace.ports.log import LogReader
 from millrace.serve.app import create_app
 from millrace.serve.deps import Probe, ServeDeps
 from millrace.serve.export_job import ExportJob, ExportRequest
@@ -28,10 +28,10 @@ from millrace.serve.server import serve_app
 from millrace.settings import Settings
 from millrace.wiring import places
 from millrace.wiring.histories import open_query
-from millrace.wiring.setup import open_log_reader, open_preview
+from millrace.wiring.logs import durability, open_log_reader
+from millrace.wiring.setup import open_preview
 from millrace.wiring.urls import address_of
 
-DURABILITY = {"log": "sqlite", "fsync": "every_commit", "mqtt_ack": "after_fsync"}
 PROBE_TIMEOUT_S = 2.0
 CURSOR_KEY_BYTES = 32
 
@@ -70,7 +70,7 @@ def open_deps(settings: Settings) -> Iterator[ServeDeps]:
             clock=SystemClock(),
             probes=stack.enter_context(_probes(settings)),
             version=__version__,
-            durability=DURABILITY,
+            durability=durability(settings),
             missing_of=missing_of,
             cors_origins=tuple(settings.api.cors_origins),
             cursor_key=_cursor_key(settings.data / "secrets" / "cursor.key"),
@@ -94,7 +94,7 @@ def _probes(settings: Settings) -> Iterator[Mapping[str, Probe]]:
         def accounts() -> SqliteAccounts:
             return stack.enter_context(closing(SqliteAccounts(places.store_path(settings))))
 
-        def log() -> SqliteLogReader:
+        def log() -> LogReader:
             return stack.enter_context(closing(open_log_reader(settings)))
 
         probes: dict[str, Probe] = {

@@ -16,13 +16,6 @@ LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 STREAM: Final = "raw_iot_data"
 
 
-def log_folder(settings: Settings) -> Path:
-    """Return the folder of the embedded log."""
-    url = str(settings.urls()["log"])
-    known("log.url", url, "sqlite")
-    return path_of(url)
-
-
 def store_path(settings: Settings) -> Path:
     """Return the database file of fleet and ledger."""
     url = str(settings.urls()["store"])
@@ -57,7 +50,7 @@ def check_urls(settings: Settings, *more: Callable[[Settings], Any]) -> list[str
     """Return every fault of the six URLs, as sentences; `more` are the checks of choosers."""
     faults = []
     checks: list[Callable[[Settings], Any]] = [
-        log_folder, store_path, *more, _brokers, _live, _listeners,
+        store_path, *more, _brokers, _live, _listeners,
     ]  # fmt: skip
     for check in checks:
         try:
