@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -155,12 +156,13 @@ class LedgerContract:
     def test_snapshot_comes_back(self, ledger: Ledger, version: int) -> None:
         assert ledger.snapshot("process") == ({}, [])
         work = effects(Advance(0, 0, 4), version=version)
-        row = SequenceRow("m1", 3, 1, 0, 0, 0, NOW, b"packed")
+        work.discovered = [Discovered("m1", "meter", NOW, 0)]
+        row = SequenceRow("m1", 3, 1, 4, 5, 6, NOW, b"packed")
         work.snapshot = Snapshot({0: 4, 1: 0}, [row])
         ledger.commit(work)
         positions, rows = ledger.snapshot("process")
         assert positions == {0: 4, 1: 0}
-        assert [(r.device_id, r.state) for r in rows] == [("m1", b"packed")]
+        assert [replace(r, last_ts_ns=NOW) for r in rows] == [row]
 
     def test_hot_batches_are_kept_until_latest_values_cover_them(
         self, ledger: Ledger, version: int

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from millrace.decode.sequence import SequenceTracker, SequenceView
+from millrace.decode.sequence import SequenceTracker, SequenceView, missing_of
 from millrace.errors import StopError
 from millrace.model import quality
 from millrace.model.sequence import SequenceFacts, Verdict
@@ -259,3 +259,44 @@ def test_huge_values_can_be_stored() -> None:
     )
     rows = tracker.dirty()
     SequenceTracker().restore(rows)
+
+
+def test_mtr060_the_firmware_named_before_is_told() -> None:
+    _, verdicts = feed(
+        fact(1, 0, is_hello=True, fw_version="2.1.0"),
+        fact(None, 1, is_hello=True, fw_version="2.2.0"),
+        fact(1, 0, is_hello=True, fw_version="2.1.0"),
+        fact(2, 2, is_hello=True),
+        fact(3, 3, is_hello=True, fw_version="2.2.0"),
+    )
+    assert [(v.duplicate, v.fw_before) for v in verdicts] == [
+        (None, ""),
+        (None, "2.1.0"),
+        ("seq", None),
+        (None, "2.2.0"),
+    ]
+
+
+def test_mtr059_counters_and_firmware_outlive_a_restart() -> None:
+    tracker, _ = feed(
+        fact(1, is_hello=True, fw_version="2.1.0-\u00e4"), fact(5), fact(5), fact(0, 60)
+    )
+    rows = tracker.dirty()
+    survivor = SequenceTracker()
+    survivor.restore([dataclasses.replace(row, gap_count=0, duplicates=0) for row in rows])
+    assert survivor.view("m1", T0) == tracker.view("m1", T0)
+    assert survivor.view("m1", T0).gap_count == 3
+    (verdict,) = survivor.judge([fact(None, 61, is_hello=True, fw_version="3")])
+    assert verdict.fw_before == "2.1.0-\u00e4"
+
+
+def test_d22_state_of_the_release_before_is_read() -> None:
+    """Version 1 had no counters and no firmware between its head and the windows."""
+    made, _ = feed(fact(7), fact(9))
+    (row,) = made.dirty()
+    old = b"\x01" + row.state[1:62] + row.state[87:]
+    tracker = SequenceTracker()
+    tracker.restore([SequenceRow("m1", 9, 0, 1, 2, 0, T0, old)])
+    view = tracker.view("m1", T0)
+    assert view == SequenceView(last_seq=9, gap_count=1, missing=(8,), duplicates=2)
+    assert missing_of(old) == (8,)

@@ -49,7 +49,9 @@ class BookFleet:
     def profiles(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], DeviceProfile]:
         known = self._books.devices
         return {
-            (family, device_id): DeviceProfile(device_id, family)
+            (family, device_id): DeviceProfile(
+                device_id, family, fw_version=known[device_id].fw_version
+            )
             if device_id in known
             else unknown(device_id, family)
             for family, device_id in keys

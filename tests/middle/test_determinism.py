@@ -27,12 +27,13 @@ values = st.sampled_from([1.5, 700.0, -3.0, 1e9])
 devices = st.sampled_from(["m1", "m2"])
 meters = st.builds(meter, devices, st.one_of(numbers, st.none()), values)
 hellos = st.builds(
-    lambda device, seq, uptime: (
+    lambda device, seq, uptime, fw_version: (
         f"iot/{device}/hello",
-        json.dumps({"seq": seq, "msg_type": "hello", "uptime_s": uptime, "ts": 1772366300 + seq,
-                    "fw_version": "2.1.0"}).encode(),
+        json.dumps({"seq": seq, "msg_type": "hello", "uptime_s": uptime,
+                    "ts": 1772366300 + (seq or 0), "fw_version": fw_version}).encode(),
     ),
-    devices, numbers, st.integers(0, 5000),
+    devices, st.one_of(numbers, st.none()), st.integers(0, 5000),
+    st.sampled_from(["2.1.0", "2.2.0", None]),
 )  # fmt: skip
 states = st.builds(
     lambda device, word: (f"iot/{device}/status", b'{"status":"%s"}' % word.encode()),

@@ -6,6 +6,7 @@ commit leaves no trace here either.
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 from millrace.errors import FencedError, StaleError
 from millrace.flow.hot_frame import seal_hot
@@ -126,7 +127,8 @@ class MemoryLedger:
         books.registry_version += bool(effects.discovered)
         for device_id, touch in effects.touches.items():
             if device_id in books.devices:
-                books.devices[device_id] = touch
+                shown = {k: v for k, v in asdict(touch).items() if v is not None}
+                books.devices[device_id] = replace(books.devices[device_id], **shown)
         if effects.latest is not None:
             pages = {page.page: page for page in effects.latest.pages}
             books.latest = (effects.latest.through_id, {**books.latest[1], **pages})

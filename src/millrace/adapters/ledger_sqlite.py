@@ -38,6 +38,12 @@ from millrace.store.transaction import transaction
 MAX_LETTER_BYTES = 2_097_152
 SNAPSHOT_VERSION = 1
 
+_SEQUENCES = (
+    "SELECT s.device_id, coalesce(t.last_seq, -1), coalesce(t.epoch, 0), coalesce(t.gap_count, 0),"
+    " coalesce(t.duplicates, 0), coalesce(t.resets, 0), s.packed"
+    " FROM sequence_states s LEFT JOIN device_seq_tracking t ON t.device_id = s.device_id"
+)
+
 
 class SqliteLedger:
     """The writing end; see `ports.ledger.Ledger`."""
@@ -94,8 +100,11 @@ class SqliteLedger:
                 f"the stored state has version {row[0]}, this release reads {SNAPSHOT_VERSION}",
                 "run the release that wrote it, or a later one",
             )
-        rows = answers(self._db, "SELECT device_id, packed FROM sequence_states")
-        states = [SequenceRow(d, -1, 0, 0, 0, 0, None, packed) for d, packed in rows]
+        rows = answers(self._db, _SEQUENCES)
+        states = [
+            SequenceRow(device_id, last_seq, epoch, gaps, copies, resets, None, packed)
+            for device_id, last_seq, epoch, gaps, copies, resets, packed in rows
+        ]
         return {int(p): offset for p, offset in json.loads(row[1]).items()}, states
 
     def latest_pages(self) -> tuple[int, list[LatestPage]]:

@@ -4,7 +4,8 @@ One counter per device numbers its messages; what arrives is judged against the 
 numbers and, for a while after a restart, against those of the epoch before. Nothing is dropped but
 exact copies. State is lazy: what falls due is forgotten before the next message is judged, so that
 batch cuts change nothing.
-Source: meter.md section 4 (MTR-050 to MTR-059), MTR-076, D-13, D-21.
+The firmware that a device names is remembered beside its numbers, for the same reasons.
+Source: meter.md section 4 (MTR-050 to MTR-059), MTR-060, MTR-076, D-13, D-21.
 """
 
 from collections.abc import Iterable, Sequence
@@ -121,6 +122,9 @@ class SequenceTracker:
             state.status_digest = digest
             if fact.is_live and fact.status == "online":
                 state.is_online, state.online_ns = True, _usable_time(fact)
+        if fact.fw_version is not None:
+            verdict = verdict or Verdict(fact.message)
+            verdict.fw_before, state.fw_version = state.fw_version, fact.fw_version
         return verdict
 
     def _expire(self, state: DeviceSequence, now_ns: int) -> None:

@@ -19,11 +19,14 @@ from millrace.model.work import SequenceRow
 WINDOW = 1024
 SMALLEST = 64
 SEQ_MASK = SEQ_MODULUS - 1
-VERSION = 1
+VERSION = 2
 
+_KNOWN = (b"\x01", b"\x02")
 _NONE = -(2**63)
 # flags, epoch, first seq, first time, uptime, boot, hello seq, online since, newest gap, status
 _HEAD = struct.Struct("<BBqIqdqIqqI")
+# missing, duplicates, resets, bytes of the firmware version that follow; since version 2
+_MORE = struct.Struct("<qqqB")
 # high, last time, kept until, entries in the ring, used positions, missing
 _WINDOW = struct.Struct("<IqqHHH")
 _MISSING = struct.Struct("<Iq")
@@ -110,7 +113,7 @@ class DeviceSequence:
 
     Units: UTC nanoseconds. `online` says that a live `online` status came after the last accepted
     sequenced message, `online_ns` is what it claimed. `status_digest` is that of the last stored
-    status, 0 for none.
+    status, 0 for none. `fw_version` is what the newest hello named, '' before the first.
     """
 
     window: Window | None = None
@@ -128,6 +131,7 @@ class DeviceSequence:
     gap_count: int = 0
     duplicates: int = 0
     resets: int = 0
+    fw_version: str = ""
 
 
 def pack(device_id: str, state: DeviceSequence) -> SequenceRow:
@@ -148,7 +152,14 @@ def pack(device_id: str, state: DeviceSequence) -> SequenceRow:
         state.newest_gap_ns,
         state.status_digest,
     )
-    parts = [head, *(_pack_window(w) for w in (state.window, state.previous) if w is not None)]
+    fw_version = state.fw_version.encode()
+    more = _MORE.pack(state.gap_count, state.duplicates, state.resets, len(fw_version))
+    parts = [
+        head,
+        more,
+        fw_version,
+        *(_pack_window(w) for w in (state.window, state.previous) if w is not None),
+    ]
     return SequenceRow(
         device_id=device_id,
         last_seq=state.window.high if state.window else -1,
@@ -162,12 +173,12 @@ def pack(device_id: str, state: DeviceSequence) -> SequenceRow:
 
 
 def unpack(row: SequenceRow) -> DeviceSequence:
-    """Return the state that a row holds.
+    """Return the state that a row holds; the counters of version 1 are those of the row.
 
     Raises:
         StopError: The row was written by a version that this one does not know, or is damaged.
     """
-    if row.state[:1] != bytes([VERSION]):
+    if row.state[:1] not in _KNOWN:
         raise StopError(
             f"the sequence state of {row.device_id} has version {row.state[:1].hex() or 'none'},"
             f" this program knows version {VERSION}",
@@ -185,6 +196,11 @@ def _unpack(row: SequenceRow) -> DeviceSequence:
     fields = _HEAD.unpack_from(row.state)
     marks = fields[1]
     at = _HEAD.size
+    counters, fw_version = [row.gap_count, row.duplicates, row.resets], ""
+    if fields[0] >= VERSION:
+        *counters, length = _MORE.unpack_from(row.state, at)
+        at += _MORE.size + length
+        fw_version = row.state[at - length : at].decode()
     window = previous = None
     if marks & _HAS_WINDOW:
         window, at = _unpack_window(row.state, at)
@@ -203,9 +219,10 @@ def _unpack(row: SequenceRow) -> DeviceSequence:
         online_ns=_none_or(fields[8]),
         newest_gap_ns=fields[9],
         status_digest=fields[10],
-        gap_count=row.gap_count,
-        duplicates=row.duplicates,
-        resets=row.resets,
+        gap_count=counters[0],
+        duplicates=counters[1],
+        resets=counters[2],
+        fw_version=fw_version,
     )
 
 

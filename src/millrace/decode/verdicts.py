@@ -2,9 +2,10 @@
 
 Judging moves the state of the devices and happens once per batch; applying only edits the work, so
 a batch that must be decoded again (the registry moved) keeps its verdicts.
-Source: MTR-050 to MTR-059, D-16, D-25, D-26.
+Source: MTR-050 to MTR-060, D-16, D-25, D-26.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -12,16 +13,21 @@ from millrace.decode.redelivery import RedeliveryMemory
 from millrace.decode.sequence import SequenceTracker
 from millrace.model.decoded import Decoded
 from millrace.model.event import Event
+from millrace.model.sequence import SequenceFacts
 from millrace.model.work import Work
 
 
 @dataclass(slots=True)
 class Verdicts:
-    """Duplicates by message with their kind, flags to add by message, events to add."""
+    """Duplicates by message with their kind, flags to add by message, events to add.
+
+    `firmware` has the messages that name the firmware of their device, with the one named before.
+    """
 
     duplicates: dict[int, str] = field(default_factory=dict)
     flags: dict[int, int] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    firmware: dict[int, str] = field(default_factory=dict)
 
 
 def judge(work: Work, tracker: SequenceTracker, redelivery: RedeliveryMemory) -> Verdicts:
@@ -31,11 +37,13 @@ def judge(work: Work, tracker: SequenceTracker, redelivery: RedeliveryMemory) ->
     for batch, base in zip(work.batches, work.bases, strict=True):
         for i in redelivery.observe(batch, {m - base for m in sequenced}):
             verdicts.duplicates[base + i] = "redelivery"
-    for verdict in tracker.judge(work.decoded.facts):
+    for verdict in tracker.judge(_new_facts(work, verdicts)):
         if verdict.duplicate is not None:
             verdicts.duplicates[verdict.message] = verdict.duplicate
         if verdict.flags:
             verdicts.flags[verdict.message] = verdict.flags
+        if verdict.fw_before is not None:
+            verdicts.firmware[verdict.message] = verdict.fw_before
         verdicts.events += verdict.events
     return verdicts
 
@@ -53,11 +61,37 @@ def apply(work: Work, verdicts: Verdicts) -> Work:
             flags | verdicts.flags.get(message, 0)
             for flags, message in zip(out.run_flags, out.run_messages, strict=True)
         ]
-    if verdicts.events:
+    changes = list(_firmware_changes(work, verdicts)) if verdicts.firmware else []
+    if verdicts.events or changes:
         # The sort is stable: of one message, what the sequence says comes first.
-        events = [*verdicts.events, *work.decoded.events]
+        events = [*verdicts.events, *work.decoded.events, *changes]
         work.decoded.events = sorted(events, key=attrgetter("message"))
     return work
+
+
+def _new_facts(work: Work, verdicts: Verdicts) -> list[SequenceFacts]:
+    """Return the facts without those of hellos that came again and carry no number."""
+    facts = work.decoded.facts
+    if not verdicts.duplicates:
+        return facts
+    return [f for f in facts if f.status is not None or f.message not in verdicts.duplicates]
+
+
+def _firmware_changes(work: Work, verdicts: Verdicts) -> Iterator[Event]:
+    """Yield a change for each message that names another firmware than the known one (MTR-060).
+
+    What the log has said outweighs the registry, where it is shown a little later.
+    """
+    for report in work.decoded.reports:
+        before = verdicts.firmware.get(report.message)
+        if before is None:
+            continue
+        before = before or report.data["registered_fw"]
+        if before and before != report.data["fw_version"]:
+            batch, i = work.locate(report.message)
+            data = {"from": before, "to": report.data["fw_version"]}
+            at_ns = batch.received_at_ns[i]
+            yield Event("fw_changed", report.device_id, at_ns, data, message=report.message)
 
 
 def _drop(out: Decoded, messages: dict[int, str]) -> None:

@@ -40,7 +40,8 @@ class DeadLetter:
 class Report:
     """What a message says about its device itself, for those who keep device state.
 
-    `kind` is one of `device` (device_type, location), `hello` (fw_version, uptime_s), `status`
+    `kind` is one of `device` (device_type, location), `hello` (fw_version, uptime_s, and
+    registered_fw: what the registry has), `status`
     (status), `ack` (cmd_id, result, detail), `ota` (cmd_id, ota_state, progress_pct, ...).
     """
 

@@ -27,7 +27,6 @@ CATEGORIES = {
 
 _PLANS: dict[str, Callable[[str, Slots, MeterOptions], Plan]] = {
     "telemetry": TelemetryPlan,
-    "hello": HelloPlan,
     "status": StatusPlan,
     "command_ack": AckPlan,
     "ota_status": OtaPlan,
@@ -63,4 +62,7 @@ class MeterCodec:
         address = self.address(topic)
         if address is None:
             raise RejectError("bad_topic", "not a topic of the meter family")
-        return _PLANS[address.category](address.device_id, slots, self._options)
+        device_id, options = address.device_id, self._options
+        if address.category == "hello":
+            return HelloPlan(device_id, slots, options, profile.fw_version)
+        return _PLANS[address.category](device_id, slots, options)

@@ -66,9 +66,10 @@ class Envelope:
         is_hello: bool = False,
         uptime_s: float | None = None,
         status: str | None = None,
+        fw_version: str | None = None,
     ) -> None:
         """Hand on what the sequence rules need; a re-driven message is not judged again."""
-        if arrival.flags & REDRIVE or (self.seq is None and status is None):
+        if arrival.flags & REDRIVE or (self.seq is None and status is None and fw_version is None):
             return
         out.facts.append(
             SequenceFacts(
@@ -82,6 +83,7 @@ class Envelope:
                 uptime_s,
                 status,
                 not arrival.flags & REPLAYED,
+                fw_version,
             )
         )
 

@@ -25,10 +25,16 @@ MAX_PROGRESS = 100
 
 
 class HelloPlan:
-    """The plan of `iot/{id}/hello`: four readings about the device, and its firmware version."""
+    """The plan of `iot/{id}/hello`: four readings about the device, and its firmware version.
 
-    def __init__(self, device_id: str, slots: Slots, options: MeterOptions) -> None:
+    `registered_fw` is the version that the registry has; the report hands it on.
+    """
+
+    def __init__(
+        self, device_id: str, slots: Slots, options: MeterOptions, registered_fw: str | None = None
+    ) -> None:
         self._device_id = device_id
+        self._registered_fw = registered_fw
         self._options = options
         self._table = SeriesTable(device_id, slots)
 
@@ -49,10 +55,13 @@ class HelloPlan:
                 self._add(points, name, unit, found[name], stamp, out)
         write(points, envelope.flags, out)
         arrival = Arrival(payload, received_at_ns, flags)
-        envelope.facts(arrival, out, is_hello=True, uptime_s=found.get("uptime_s"))
+        uptime_s, fw_version = found.get("uptime_s"), found.get("fw_version")
+        envelope.facts(arrival, out, is_hello=True, uptime_s=uptime_s, fw_version=fw_version)
         said: dict[str, Any] = {
             name: found[name] for name in ("fw_version", "uptime_s") if name in found
         }
+        if fw_version is not None:
+            said["registered_fw"] = self._registered_fw
         out.report("hello", self._device_id, said)
 
     def _stamp(self, envelope: Envelope, received_at_ns: int) -> tuple[int, int]:
