@@ -16,6 +16,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     field_validator,
 )
@@ -101,6 +102,19 @@ class ArchiveSettings(Section):
     roll_bytes: int = Field(default=8_388_608, ge=1024)
     roll_s: int = Field(default=3600, ge=1)
     retention_s: int | None = Field(default=None, ge=86_400)
+
+
+class S3Settings(Section):
+    """The S3 service of `s3://` and `delta+s3://`."""
+
+    endpoint: str = ""
+    region: str = "us-east-1"
+    access_key: str = ""
+    secret_key: SecretStr = SecretStr("")
+    secret_key_file: Path | None = None
+    path_style: bool = True
+    timeout_s: float = Field(default=30.0, ge=1, le=300)
+    conditional_put: bool = True
 
 
 class ApiSettings(Section):
@@ -201,6 +215,7 @@ class Settings(BaseSettings):
     series: SeriesSettings = SeriesSettings()
     live: LiveSettings = LiveSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    s3: S3Settings = S3Settings()
     api: ApiSettings = ApiSettings()
     monitor: MonitorSettings = MonitorSettings()
     logging: LoggingSettings = LoggingSettings()

@@ -1,8 +1,9 @@
 """An archive in an object store: S3 and whatever else `obstore` speaks to.
 
 The store must list in key order, as S3 does. No conditional PUT is needed: keys are made from the
-log alone, so writing an object again writes the same bytes.
-Source: D-28; F31; libraries.md ("the archive must not need conditional PUT").
+log alone, so writing an object again writes the same bytes. A large object is sent in parts, and is
+there only when all of them are; what was put is asked for before it counts as stored.
+Source: D-28; F30, F31; libraries.md ("the archive must not need conditional PUT").
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,11 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
 from millrace.errors import NotFoundError, RetryError
+from millrace.objects import first_line
 from millrace.ports.archive import StoredObject
+
+PART_BYTES = 8 << 20
+_PARTS_AT_A_TIME = 4
 
 
 class ObjectArchive:
@@ -23,9 +28,14 @@ class ObjectArchive:
 
     def put(self, key: str, body: bytes) -> None:
         try:
-            obstore.put(self._store, key, body)
+            obstore.put(
+                self._store, key, body, chunk_size=PART_BYTES, max_concurrency=_PARTS_AT_A_TIME
+            )
+            size = obstore.head(self._store, key)["size"]
         except (BaseError, OSError) as error:
-            raise RetryError(f"{key}: {error}") from error
+            raise _retry(key, error) from error
+        if size != len(body):
+            raise RetryError(f"{key}: the store has {size} bytes of {len(body)}")
 
     def get(self, key: str) -> bytes:
         try:
@@ -33,7 +43,7 @@ class ObjectArchive:
         except FileNotFoundError as error:
             raise NotFoundError(f"there is no object {key}") from error
         except (BaseError, OSError) as error:
-            raise RetryError(f"{key}: {error}") from error
+            raise _retry(key, error) from error
 
     def list(self, prefix: str, after: str = "", limit: int = 1000) -> Iterator[StoredObject]:
         # The store matches whole path segments; the rest of the prefix is matched here.
@@ -49,7 +59,7 @@ class ObjectArchive:
                         at_ns = int(one["last_modified"].timestamp() * 1_000_000) * 1000
                         yield StoredObject(one["path"], one["size"], at_ns)
         except (BaseError, OSError) as error:
-            raise RetryError(f"{prefix}: {error}") from error
+            raise _retry(prefix, error) from error
 
     def delete(self, key: str) -> None:
         try:
@@ -57,4 +67,8 @@ class ObjectArchive:
         except FileNotFoundError:
             return
         except (BaseError, OSError) as error:
-            raise RetryError(f"{key}: {error}") from error
+            raise _retry(key, error) from error
+
+
+def _retry(key: str, error: Exception) -> RetryError:
+    return RetryError(f"{key or 'the archive'}: {first_line(error)}")

@@ -4,9 +4,11 @@ Source: architecture.md 3.
 """
 
 from millrace.adapters.archive_file import FileArchive
+from millrace.objects import open_bucket
 from millrace.ports.archive import Archive
 from millrace.settings import Settings
-from millrace.wiring.urls import known, path_of
+from millrace.wiring.objects import s3_options
+from millrace.wiring.urls import known, path_of, scheme_of
 
 
 def check(settings: Settings) -> None:
@@ -16,18 +18,25 @@ def check(settings: Settings) -> None:
         UsageError: No archive can be opened with it.
     """
     url = _url(settings)
-    known("archive.url", url, "file")
-    path_of(url)
+    if known("archive.url", url, "file", "s3") == "s3":
+        s3_options(settings, "archive.url", url)
+    else:
+        path_of(url)
 
 
 def open_archive(settings: Settings) -> Archive:
-    """Open the archive.
+    """Open the archive; nothing is asked of it yet.
 
     Raises:
         UsageError: The URL is wrong.
     """
     check(settings)
-    return FileArchive(path_of(_url(settings)))
+    url = _url(settings)
+    if scheme_of(url) == "s3":
+        from millrace.adapters.archive_object import ObjectArchive
+
+        return ObjectArchive(open_bucket(s3_options(settings, "archive.url", url)))
+    return FileArchive(path_of(url))
 
 
 def _url(settings: Settings) -> str:

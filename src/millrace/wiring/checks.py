@@ -17,6 +17,7 @@ from millrace.mqtt.topics import check_filter
 from millrace.settings import BrokerSettings, Settings
 from millrace.store.sqlite import open_store, reading
 from millrace.wiring import archives, histories, logs, places
+from millrace.wiring.archives import open_archive
 from millrace.wiring.logs import open_log_reader
 from millrace.wiring.middle import codecs
 from millrace.wiring.setup import open_books
@@ -77,6 +78,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         ("log", _log),
         ("books", _books),
         ("devices", _devices),
+        ("archive", _archive),
     )
     return [_examined(name, examine, settings) for name, examine in examinations]
 
@@ -135,6 +137,11 @@ def _books(settings: Settings) -> str:
             "keep the data folder as it is and report this",
         )
     return f"balanced; {result.lag:,} messages wait, {result.open_letters:,} dead letters are open"
+
+
+def _archive(settings: Settings) -> str:
+    found = list(open_archive(settings).list("", limit=1))
+    return "it answers" if found else "it answers, and is empty"
 
 
 def _devices(settings: Settings) -> str:
