@@ -14,21 +14,23 @@ OVERHEAD_BYTES = 240
 
 
 class MemoryLive:
-    """See `ports.live.Live`. `start_id` is the batch before the first that will be published."""
+    """See `ports.live.Live`. It has one user, so its ring never breaks within."""
 
-    def __init__(
-        self, start_id: int = 0, *, span_s: int = SPAN_S, budget_bytes: int = BUDGET_BYTES
-    ) -> None:
-        self._floor = start_id
-        self._newest = start_id
+    def __init__(self, *, span_s: int = SPAN_S, budget_bytes: int = BUDGET_BYTES) -> None:
+        self._floor = 0
+        self._newest = 0
         self._span_ns = span_s * 1_000_000_000
         self._budget_bytes = budget_bytes
         self._size_bytes = 0
         self._ring: deque[HotBatch] = deque()
 
-    def publish(self, batch: HotBatch) -> None:
+    def publish(self, batch: HotBatch, after_id: int) -> None:
         if batch.id <= self._newest:
             return
+        if after_id != self._newest:
+            self._ring.clear()
+            self._size_bytes = 0
+            self._floor = after_id
         self._ring.append(batch)
         self._newest = batch.id
         self._size_bytes += len(batch.frame) + OVERHEAD_BYTES
@@ -40,11 +42,14 @@ class MemoryLive:
             self._floor = gone.id
             self._size_bytes -= len(gone.frame) + OVERHEAD_BYTES
 
-    def since(self, after_id: int) -> list[HotBatch]:
-        if after_id < self._floor:
+    def since(self, after_id: int, limit: int = 1000) -> list[HotBatch]:
+        if self._ring and after_id < self._floor:
             raise GoneError(f"batches up to {self._floor} have left the live ring")
         first = bisect_right(self._ring, after_id, key=lambda batch: batch.id)
-        return list(islice(self._ring, first, None))
+        return list(islice(self._ring, first, first + limit))
 
-    def newest(self) -> int:
-        return self._newest
+    def leads(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass

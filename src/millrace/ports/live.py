@@ -31,25 +31,41 @@ class SequenceSummary:
 
 
 class Live(Protocol):
-    """The batches of the last minute, by commit id. Used from one thread."""
+    """The batches of the last minute, by commit id. Thread-confined.
 
-    def publish(self, batch: HotBatch) -> None:
-        """Take in the batch that follows; what is too old or too much falls out at the other end.
+    Whoever follows the ledger can do without it, so it may forget at any time, as long as it says
+    so: what `since` returns has no gaps.
+    """
 
-        Order: ids ascend; an id that was published before is ignored.
-        """
-        ...
+    def publish(self, batch: HotBatch, after_id: int) -> None:
+        """Take in the batch that follows batch `after_id` in the ledger.
 
-    def since(self, after_id: int) -> list[HotBatch]:
-        """Return all batches above an id, ascending.
-
+        What is too old or too much falls out at the other end.
+        Idempotent: yes; a batch that is there already is ignored, and so is an older one.
         Raises:
-            GoneError: A batch above that id may have fallen out.
+            RetryError: The ring is away; the batch may be missing in it.
         """
         ...
 
-    def newest(self) -> int:
-        """Return the id of the newest batch, 0 before the first."""
+    def since(self, after_id: int, limit: int = 1000) -> list[HotBatch]:
+        """Return the batches that follow batch `after_id`, ascending and without a gap.
+
+        None means that there is nothing yet, or nothing any more: the ledger knows.
+        Raises:
+            GoneError: The next batch has fallen out, or never came in.
+            RetryError: The ring is away.
+        """
+        ...
+
+    def leads(self) -> bool:
+        """Return whether this process should read the ledger for all that share the ring.
+
+        A hint: none or several may lead for a moment, and one that is alone always does.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the connection."""
         ...
 
 

@@ -18,6 +18,7 @@ from millrace.serve.desk import Desk
 from millrace.serve.directory import SeriesDirectory
 from millrace.serve.gate import Gate
 from millrace.serve.health import Health
+from millrace.serve.live_feed import Feed
 from millrace.serve.live_hub import LiveHub
 from millrace.serve.page import add_page
 from millrace.serve.problems import Problem
@@ -68,7 +69,8 @@ def furnish(deps: ServeDeps) -> Room:
     registry_desk = Desk("registry", deps.query_deadline_s, durations)
     rows_desk = Desk("rows", deps.query_deadline_s)
     directory = SeriesDirectory(deps.rows, rows_desk, deps.registry, registry_desk)
-    hub = LiveHub(deps.hot, deps.rows, desk=rows_desk, live=deps.live, directory=directory)
+    feed = Feed(deps.hot, deps.live, deps.clock)
+    hub = LiveHub(feed, deps.rows, desk=rows_desk, directory=directory)
     return Room(
         deps=deps,
         series_desk=series_desk,

@@ -1,8 +1,8 @@
 """What serve needs of the outside, as one value that wiring fills in.
 
 Each port has a thread of its own here, so no two of them may share a connection: `series` is asked
-in the query thread, `registry` and `preview` in the look-up thread, `hot` and `rows` in the thread
-that follows the ledger. `live` stays on the event loop.
+in the query thread, `registry` and `preview` in the look-up thread, `hot`, `rows` and `live` in the
+thread that follows the ledger.
 """
 
 import secrets
@@ -34,9 +34,9 @@ def _random_key() -> bytes:
 class ServeDeps:
     """Ports and settings of one serve process.
 
-    `probes` are named as in MON-005 (log, points, metadata, archive, mqtt). `durability` is shown
-    in /health as it is. `missing_of` reads the missing numbers out of a packed sequence window. A
-    `cursor_key` that outlives the process keeps cursors valid across restarts.
+    `probes` are named as in MON-005 (log, points, metadata, archive, cache, mqtt). `durability` is
+    shown in /health as it is. `missing_of` reads the missing numbers out of a packed sequence
+    window. A `cursor_key` that outlives the process keeps cursors valid across restarts.
     """
 
     series: SeriesQuery

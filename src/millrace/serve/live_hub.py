@@ -1,9 +1,9 @@
 """The hub: follows the ledger by commit id and gives every subscription what it asked for.
 
-Every 20 ms the newest batches are read (D-02) and put into the live ring; at most ten times a
-second the newest value of each series that moved is written once and handed to all subscriptions
-that mean it (D-33). Subscriptions with the same filter are one set and share their frames. The lock
-makes joining atomic: whoever joins has been given everything up to the position at which it joins.
+Every 20 ms the feed is asked for the newest batches (D-02); at most ten times a second the newest
+value of each series that moved is written once and handed to all subscriptions that mean it (D-33).
+Subscriptions with the same filter are one set and share their frames. The lock makes joining
+atomic: whoever joins has been given everything up to the position at which it joins.
 Source: API-131 to API-134.
 """
 
@@ -17,12 +17,13 @@ import structlog
 
 from millrace.errors import RetryError
 from millrace.flow.hot_frame import open_hot
-from millrace.ports.ledger import HotBatch, HotReadings
-from millrace.ports.live import Live, LiveRows
+from millrace.ports.ledger import HotBatch
+from millrace.ports.live import LiveRows
 from millrace.ports.registry import EventView
 from millrace.serve.desk import Desk
 from millrace.serve.directory import SeriesDirectory
 from millrace.serve.instants import format_instant, position_text
+from millrace.serve.live_feed import Feed
 from millrace.serve.live_outbox import Frame, Outbox
 from millrace.serve.live_points import Columns, Filter, columns_of, conflate, encode
 from millrace.serve.problems import Problem
@@ -67,23 +68,15 @@ class LiveHub:
     """Fan-out of what the ledger commits. Belongs to the event loop."""
 
     def __init__(
-        self,
-        hot: HotReadings,
-        rows: LiveRows,
-        *,
-        desk: Desk,
-        live: Live,
-        directory: SeriesDirectory,
+        self, feed: Feed, rows: LiveRows, *, desk: Desk, directory: SeriesDirectory
     ) -> None:
         self.directory = directory
-        self.live = live
+        self.feed = feed
         self.lock = asyncio.Lock()
         self.is_ready = asyncio.Event()
         self.newest = 0
         self.newest_event = 0
-        self.start = 0
         self._flushed = 0
-        self._hot = hot
         self._rows = rows
         self._desk = desk
         self._sets: dict[tuple[frozenset[str], frozenset[str]], _Set] = {}
@@ -115,7 +108,7 @@ class LiveHub:
             except (Problem, RetryError) as error:
                 await _back_off(error)
             else:
-                self.start = self._flushed = self.newest
+                self._flushed = self.newest
                 self.is_ready.set()
                 return
 
@@ -134,7 +127,7 @@ class LiveHub:
                 self._tell(event)
 
     def _read(self, after_id: int, after_event: int, *, is_heard: bool) -> _Found:
-        batches = self._hot.hot(after_id, MAX_BATCHES)
+        batches = self.feed.follow(after_id, MAX_BATCHES)
         columns = [columns_of(open_hot(batch.frame)) for batch in batches] if is_heard else []
         return _Found(batches, columns, self._rows.events_after(after_event, MAX_EVENTS))
 
@@ -145,9 +138,8 @@ class LiveHub:
             columns = [columns_of(open_hot(batch.frame)) for batch in found.batches]
             for part in columns:
                 await self.learn(part)
-        for batch in found.batches:
-            self.live.publish(batch)
-            self.newest = batch.id
+        if found.batches:
+            self.newest = found.batches[-1].id
         if self._sets:
             self._window += columns
 

@@ -1,7 +1,7 @@
 """Joining the live stream, with or without a position to resume from.
 
-Points are replayed as they were committed, not conflated, first from the live ring, and what has
-left the ring from the hot batches of the ledger; what is sealed already is a gap `expired`. The
+Points are replayed as they were committed, not conflated; what is sealed already is a gap
+`expired`. The
 last step is taken under the lock of the hub, so nothing is missed or repeated between the replay
 and the live stream. A replay waits for its reader; the live stream never does.
 Source: API-133, D-33.
@@ -11,9 +11,8 @@ import asyncio
 
 import orjson
 
-from millrace.errors import GoneError
 from millrace.flow.hot_frame import open_hot
-from millrace.ports.ledger import HotBatch, HotReadings
+from millrace.ports.ledger import HotBatch
 from millrace.ports.live import LiveRows
 from millrace.serve.desk import Desk
 from millrace.serve.live_hub import (
@@ -37,9 +36,8 @@ EVENT_PAGE = 500
 class Replay:
     """Brings subscriptions from their position to the live stream."""
 
-    def __init__(self, hub: LiveHub, hot: HotReadings, rows: LiveRows, desk: Desk) -> None:
+    def __init__(self, hub: LiveHub, rows: LiveRows, desk: Desk) -> None:
         self._hub = hub
-        self._hot = hot
         self._rows = rows
         self._desk = desk
 
@@ -69,10 +67,8 @@ class Replay:
     async def _step(
         self, subscription: Subscription, since: int, limit: int, *, is_patient: bool
     ) -> int:
-        batches = self._from_ring(since, limit)
-        if not batches:
-            batches = await self._desk.ask("range", self._hot.hot, since, limit)
-            batches = [batch for batch in batches if batch.id <= self._hub.newest]
+        batches = await self._desk.ask("range", self._hub.feed.replay, since, limit)
+        batches = [batch for batch in batches if batch.id <= self._hub.newest]
         if not batches or batches[0].id > since + 1:
             stop = batches[0].id - 1 if batches else self._hub.newest
             subscription.outbox.put(gap(subscription.id, str(since), str(stop), 0, "expired"))
@@ -81,14 +77,6 @@ class Replay:
             await self._tell(subscription, batch, is_patient=is_patient)
             since = batch.id
         return since
-
-    def _from_ring(self, since: int, limit: int) -> list[HotBatch]:
-        if since < self._hub.start:
-            return []
-        try:
-            return self._hub.live.since(since)[:limit]
-        except GoneError:
-            return []
 
     async def _tell(self, subscription: Subscription, batch: HotBatch, *, is_patient: bool) -> None:
         hub = self._hub

@@ -64,7 +64,7 @@ class LiveSocket:
         self._clock = room.deps.clock
         self._metrics = room.deps.metrics.serve
         self._outbox = Outbox()
-        self._replay = Replay(room.hub, room.deps.hot, room.deps.rows, room.rows_desk)
+        self._replay = Replay(room.hub, room.deps.rows, room.rows_desk)
         self._subscriptions: dict[str, Subscription] = {}
         self._joining: dict[str, asyncio.Task[None]] = {}
         self._unanswered_since_s: float | None = None
