@@ -89,9 +89,18 @@ class SeriesSettings(Section):
 
 
 class LiveSettings(Section):
-    """Latest values and fan-out."""
+    """Latest values, fan-out, and what is cached of the registry."""
 
     url: str = "memory://"
+    key_prefix: str = ""
+    password_file: Path | None = None
+    tls_ca: Path | None = None
+    timeout_s: float = Field(default=0.25, gt=0, le=5)
+    points_ttl_s: int = Field(default=600, ge=1)
+    controller_ttl_s: int = Field(default=3600, ge=1)
+    mapping_ttl_s: int = Field(default=3600, ge=1)
+    metadata_ttl_s: int = Field(default=3600, ge=1)
+    absent_ttl_s: int = Field(default=30, ge=1)
 
 
 class ArchiveSettings(Section):

@@ -8,19 +8,25 @@ from rich.console import Console
 from rich.table import Table
 
 from millrace.cli.options import AsJson, Data, settings_from, sound
-from millrace.errors import StopError
-from millrace.wiring.checks import Finding, diagnose, faults
+from millrace.errors import RetryError, StopError
+from millrace.wiring.checks import Finding, diagnose, faults, outside
 
 SECRET_WORDS = ("password", "secret", "token")
 
 
 def check(data: Data = None, *, as_json: AsJson = False) -> None:
-    """Print the effective settings, and every fault in them at once; exit 2 when there is one."""
+    """Print the effective settings, and every fault in them at once; exit 2 when there is one.
+
+    Then ask the systems outside that they name; exit 3 when one does not answer.
+    """
     settings = settings_from(data)
     tree = {**settings.model_dump(mode="json"), "urls": settings.urls()}
     found = faults(settings)
+    asked = [] if found else outside(settings)
     if as_json:
-        typer.echo(orjson.dumps({"settings": tree, "faults": found}, option=orjson.OPT_INDENT_2))
+        answers = [finding._asdict() for finding in asked]
+        body = {"settings": tree, "faults": found, "outside": answers}
+        typer.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
     else:
         table = Table("setting", "value", box=None, show_header=False)
         for name, value in _flat(tree):
@@ -28,7 +34,12 @@ def check(data: Data = None, *, as_json: AsJson = False) -> None:
         Console().print(table)
     sound(settings)
     if not as_json:
+        for finding in asked:
+            typer.echo(_line(finding))
         typer.echo("the configuration is right")
+    absent = [finding.name for finding in asked if not finding.is_well]
+    if absent:
+        raise RetryError(f"{', '.join(absent)} does not answer; see the lines above")
 
 
 def doctor(

@@ -43,6 +43,7 @@ STORES = ("points", "metadata", "archive")
 STORE_ERRORS = ("connection", "timeout", "rejected", "disk_full", "other")
 QUERY_OPS = ("range", "latest", "aggregate", "list", "get")
 LOOKUP_RESULTS = ("hit", "miss", "negative", "error")
+CACHE_RESULTS = ("hit", "miss", "error")
 FRAME_TYPES = ("points", "alert", "event", "gap", "ping")
 AUTH_KINDS = ("password", "token", "key", "scope")
 RATE_CLASSES = ("read", "write", "login", "ingest", "export")
@@ -285,7 +286,14 @@ class Metrics:
         self.edge = EdgeMetrics(self.registry if "edge" in mine else None)
         self.core = CoreMetrics(self.registry if "core" in mine else None)
         self.serve = ServeMetrics(self.registry if "serve" in mine else None)
+        self._cache(self.registry if mine & {"core", "serve"} else None)
         self._process(version, mode)
+
+    def _cache(self, registry: CollectorRegistry | None) -> None:
+        make = _Maker(registry)
+        self.cache_requests = make.counter(  # MON-138
+            "cache_requests", "Requests to the cache, by core and serve.", result=CACHE_RESULTS
+        )
 
     def _process(self, version: str, mode: str) -> None:
         make = _Maker(self.registry)

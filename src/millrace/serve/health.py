@@ -19,6 +19,8 @@ EVERY_S = 15.0
 DEADLINE_S = 5.0
 MAX_AGE_S = 30.0
 VITAL = frozenset({"log", "metadata"})
+# Everything works without it, so it does not decide whether there can be work (REG-118).
+SPARE = frozenset({"cache"})
 _HISTORY = 20
 
 
@@ -61,6 +63,10 @@ class Health:
             name: bool(found) and found[-1].is_healthy and now_s - found[-1].at_s <= MAX_AGE_S
             for name, found in self.findings.items()
         }
+
+    def needed(self) -> dict[str, bool]:
+        """Return the checks that must be well before there can be work (MON-003)."""
+        return {name: is_well for name, is_well in self.checks().items() if name not in SPARE}
 
     def verdict(self) -> str:
         """Return healthy, degraded or unhealthy (MON-012)."""

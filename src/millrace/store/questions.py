@@ -27,6 +27,12 @@ def number(db: apsw.Connection, sql: str, values: Sequence[Value] = ()) -> int:
     return int(row[0] or 0) if row else 0
 
 
+def born(db: apsw.Connection) -> str:
+    """Return when the oldest seeded row of this store was made, as digits; '' without any."""
+    row = answer(db, "SELECT min(created_at) FROM alert_rules")
+    return "".join(filter(str.isdigit, str(row[0]))) if row and row[0] else ""
+
+
 def stored_latest(db: apsw.Connection) -> tuple[int, list[LatestPage]]:
     """Return the hot batch that the latest pages are complete to, and the pages."""
     rows = answers(db, "SELECT through_id, page, frame FROM latest_pages ORDER BY page")

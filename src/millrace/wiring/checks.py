@@ -16,7 +16,7 @@ from millrace.errors import MillraceError, StopError, UsageError
 from millrace.mqtt.topics import check_filter
 from millrace.settings import BrokerSettings, Settings
 from millrace.store.sqlite import open_store, reading
-from millrace.wiring import archives, histories, logs, places
+from millrace.wiring import archives, histories, lives, logs, places
 from millrace.wiring.archives import open_archive
 from millrace.wiring.logs import open_log_reader
 from millrace.wiring.middle import codecs
@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
 def faults(settings: Settings) -> list[str]:
     """Return every fault of the configuration, as sentences."""
-    found = places.check_urls(settings, logs.check, histories.check, archives.check)
+    found = places.check_urls(settings, logs.check, histories.check, archives.check, lives.check)
     for topic_filter in settings.f2.subscriptions:
         try:
             check_filter(topic_filter)
@@ -70,6 +70,11 @@ def _unreadable(broker: BrokerSettings) -> list[str]:
     return found
 
 
+def outside(settings: Settings) -> list[Finding]:
+    """Return what the systems of others answer that the settings name."""
+    return [_examined("live", lives.examine, settings)] if lives.is_redis(settings) else []
+
+
 def diagnose(settings: Settings) -> list[Finding]:
     """Return the findings of all examinations."""
     examinations: Sequence[tuple[str, Callable[[Settings], str]]] = (
@@ -80,7 +85,8 @@ def diagnose(settings: Settings) -> list[Finding]:
         ("devices", _devices),
         ("archive", _archive),
     )
-    return [_examined(name, examine, settings) for name, examine in examinations]
+    found = [_examined(name, examine, settings) for name, examine in examinations]
+    return found + outside(settings)
 
 
 def _examined(name: str, examine: Callable[[Settings], str], settings: Settings) -> Finding:

@@ -13,7 +13,6 @@ from millrace import __version__
 from millrace.adapters.accounts_sqlite import SqliteAccounts
 from millrace.adapters.clock_system import SystemClock
 from millrace.adapters.hot_sqlite import SqliteHotReadings
-from millrace.adapters.live_memory import MemoryLive
 from millrace.adapters.live_sqlite import SqliteLiveRows
 from millrace.adapters.registry_sql import SqlRegistry
 from millrace.decode.sequence import missing_of
@@ -26,7 +25,7 @@ from millrace.serve.deps import Probe, ServeDeps
 from millrace.serve.export_job import ExportJob, ExportRequest
 from millrace.serve.server import serve_app
 from millrace.settings import Settings
-from millrace.wiring import places
+from millrace.wiring import lives, places
 from millrace.wiring.histories import open_query
 from millrace.wiring.logs import durability, open_log_reader
 from millrace.wiring.setup import open_preview
@@ -50,6 +49,8 @@ def open_deps(settings: Settings) -> Iterator[ServeDeps]:
     """Open everything that serve asks."""
     with ExitStack() as stack:
         path = places.store_path(settings)
+        metrics = Metrics(["serve"], version=__version__)
+        failed = metrics.cache_requests.labels("error").inc
         previewer = stack.enter_context(open_preview(settings))
         rows = stack.enter_context(closing(SqliteLiveRows(path)))
         registry = stack.enter_context(closing(SqlRegistry(path)))
@@ -64,11 +65,11 @@ def open_deps(settings: Settings) -> Iterator[ServeDeps]:
             registry=registry,
             hot=hot,
             rows=rows,
-            live=MemoryLive(),
+            live=stack.enter_context(closing(lives.open_live(settings, failed))),
             preview=preview,
-            metrics=Metrics(["serve"], version=__version__),
+            metrics=metrics,
             clock=SystemClock(),
-            probes=stack.enter_context(_probes(settings)),
+            probes=stack.enter_context(_probes(settings, failed)),
             version=__version__,
             durability=durability(settings),
             missing_of=missing_of,
@@ -87,7 +88,7 @@ def open_export(settings: Settings, request: ExportRequest) -> Iterator[ExportJo
 
 
 @contextmanager
-def _probes(settings: Settings) -> Iterator[Mapping[str, Probe]]:
+def _probes(settings: Settings, failed: Callable[[], None]) -> Iterator[Mapping[str, Probe]]:
     """Open what the probes ask; they run side by side, so each has connections of its own."""
     with ExitStack() as stack:
 
@@ -102,6 +103,8 @@ def _probes(settings: Settings) -> Iterator[Mapping[str, Probe]]:
             "points": partial(_read, partial(balance, log(), accounts())),
             "metadata": partial(_read, accounts().read),
         }
+        if lives.is_redis(settings):
+            probes["cache"] = stack.enter_context(lives.open_probe(settings, failed))
         address = places.broker_address(places.broker_urls(settings)[0])
         if address.port:
             probes["mqtt"] = partial(_connect, address.host, address.port)

@@ -50,7 +50,7 @@ def check_urls(settings: Settings, *more: Callable[[Settings], Any]) -> list[str
     """Return every fault of the six URLs, as sentences; `more` are the checks of choosers."""
     faults = []
     checks: list[Callable[[Settings], Any]] = [
-        store_path, *more, _brokers, _live, _listeners,
+        store_path, *more, _brokers, _listeners,
     ]  # fmt: skip
     for check in checks:
         try:
@@ -63,10 +63,6 @@ def check_urls(settings: Settings, *more: Callable[[Settings], Any]) -> list[str
 def _brokers(settings: Settings) -> None:
     for url in broker_urls(settings):
         broker_address(url)
-
-
-def _live(settings: Settings) -> None:
-    known("live.url", settings.live.url, "memory")
 
 
 def _listeners(settings: Settings) -> None:

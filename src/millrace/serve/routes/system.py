@@ -37,7 +37,7 @@ async def get_alive(_: NoQuery) -> Response:
 
 async def get_ready(here: Here, _: NoQuery) -> Response:
     """Show whether every store answers."""
-    checks = here.health.checks()
+    checks = here.health.needed()
     is_ready = all(checks.values()) and here.hub.is_ready.is_set()
     status = "ready" if is_ready else "not ready"
     body = {"service": SERVICE, "status": status, "checks": checks}
