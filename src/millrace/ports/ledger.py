@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from millrace.model.series import SeriesKey
-from millrace.model.work import Committed, Effects, SequenceRow
+from millrace.model.work import Committed, Effects, LatestPage, SequenceRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +70,19 @@ class HotReadings(Protocol):
     def close(self) -> None:
         """Release the connection."""
         ...
+
+
+class LatestPages(Protocol):
+    """The latest values as they are stored, for those who must know them at the start."""
+
+    def latest_pages(self) -> tuple[int, list[LatestPage]]:
+        """Return the hot batch that the pages are complete to, and the pages."""
+        ...
+
+
+class StoredLedger(Ledger, LatestPages, Protocol):
+    """A ledger whose latest values outlive the process."""
+
+
+class StoredHotReadings(HotReadings, LatestPages, Protocol):
+    """Hot readings beside the latest values of a ledger."""

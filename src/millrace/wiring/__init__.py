@@ -8,6 +8,7 @@
     out      queries, registry, live, API          (role serve)
     middle   codecs and the pure middle
     lives    ring, keys, cache of the registry     (by `live.url`)
+    stores   which database holds registry and ledger
     setup    data folder, schema, first rows; books, preview, checks
 
 Each module imports the adapters of its role, so a process loads only what it runs.

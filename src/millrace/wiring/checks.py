@@ -11,12 +11,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from millrace.adapters.accounts_sqlite import SqliteAccounts
 from millrace.errors import MillraceError, StopError, UsageError
 from millrace.mqtt.topics import check_filter
 from millrace.settings import BrokerSettings, Settings
-from millrace.store.sqlite import open_store, reading
-from millrace.wiring import archives, histories, lives, logs, places
+from millrace.wiring import archives, histories, lives, logs, places, stores
 from millrace.wiring.archives import open_archive
 from millrace.wiring.logs import open_log_reader
 from millrace.wiring.middle import codecs
@@ -36,7 +34,8 @@ class Finding(NamedTuple):
 
 def faults(settings: Settings) -> list[str]:
     """Return every fault of the configuration, as sentences."""
-    found = places.check_urls(settings, logs.check, histories.check, archives.check, lives.check)
+    choosers = (stores.check, logs.check, histories.check, archives.check, lives.check)
+    found = places.check_urls(settings, *choosers)
     for topic_filter in settings.f2.subscriptions:
         try:
             check_filter(topic_filter)
@@ -79,7 +78,7 @@ def diagnose(settings: Settings) -> list[Finding]:
     """Return the findings of all examinations."""
     examinations: Sequence[tuple[str, Callable[[Settings], str]]] = (
         ("disk", _disk),
-        ("database", _database),
+        ("database", stores.examine),
         ("log", _log),
         ("books", _books),
         ("devices", _devices),
@@ -108,15 +107,6 @@ def _disk(settings: Settings) -> str:
             f"only {free / 1e6:,.0f} MB are free", "free space, or lower log.retention_bytes"
         )
     return f"{free / 1e9:,.1f} GB are free"
-
-
-def _database(settings: Settings) -> str:
-    path = places.store_path(settings)
-    with closing(open_store(path, read_only=True)) as db, reading(db):
-        verdict = str(db.pragma("quick_check"))
-    if verdict != "ok":
-        raise StopError(f"{path} is damaged: {verdict}", "restore it from a backup")
-    return f"{path} is sound"
 
 
 def _log(settings: Settings) -> str:
@@ -151,8 +141,8 @@ def _archive(settings: Settings) -> str:
 
 
 def _devices(settings: Settings) -> str:
-    with closing(SqliteAccounts(places.store_path(settings))) as accounts:
-        account = accounts.read()
+    with stores.open_store(settings) as store:
+        account = store.accounts().read()
     limit = settings.registry.max_auto_devices
     text = f"{account.devices:,}, of which {account.auto_devices:,} registered themselves"
     if account.auto_devices >= limit:

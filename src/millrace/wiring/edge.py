@@ -6,7 +6,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from millrace import __version__
-from millrace.adapters.accounts_sqlite import SqliteAccounts
 from millrace.adapters.clock_system import SystemClock
 from millrace.errors import RetryError
 from millrace.ingest.admit import Admission
@@ -20,6 +19,7 @@ from millrace.wiring import places
 from millrace.wiring.brokers import Link, open_links
 from millrace.wiring.logs import open_log, open_log_reader
 from millrace.wiring.middle import codecs
+from millrace.wiring.stores import open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class EdgeParts:
         self.recorder.refresh((link.state, worker.counters) for link, worker in pairs)
 
     def _retire(self) -> None:
-        with closing(SqliteAccounts(places.store_path(self.settings))) as accounts:
-            needed = accounts.needed()
+        with open_store(self.settings) as store:
+            needed = store.accounts().needed()
         chosen = self.settings.log
         self.log.retire(
             before_ns=SystemClock.now_ns() - chosen.retention_s * 1_000_000_000,

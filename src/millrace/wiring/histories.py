@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from millrace.adapters.hot_sqlite import SqliteHotReadings
 from millrace.adapters.series_delta import DeltaQuery, DeltaSeries
+from millrace.ports.ledger import LatestPages
 from millrace.ports.series import READING_SCHEMA, SeriesQuery, SeriesWriter
 from millrace.record.latest import open_page
 from millrace.settings import Settings
-from millrace.wiring import places
+from millrace.wiring.stores import open_store
 from millrace.wiring.urls import known, path_of
 
 
@@ -45,15 +45,16 @@ def open_writer(settings: Settings) -> Iterator[SeriesWriter]:
 @contextmanager
 def open_query(settings: Settings) -> Iterator[SeriesQuery]:
     """Open the queries over hot and sealed readings."""
-    with closing(SqliteHotReadings(places.store_path(settings))) as hot:
+    with open_store(settings) as store:
+        hot = store.hot()
         query = DeltaQuery(series_folder(settings), hot, latest_source=lambda: latest_table(hot))
         with closing(query):
             yield query
 
 
-def latest_table(hot: SqliteHotReadings) -> pa.Table:
+def latest_table(stored: LatestPages) -> pa.Table:
     """Return the stored latest values; the metadata says up to which hot batch they hold."""
-    through_id, pages = hot.latest_pages()
+    through_id, pages = stored.latest_pages()
     opened = [open_page(page) for page in pages]
     ids = np.concatenate([ids for ids, _ in opened] or [np.zeros(0, np.int64)])
     columns = {

@@ -4,11 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 from millrace import __version__
-from millrace.adapters.accounts_sqlite import SqliteAccounts
 from millrace.adapters.clock_system import SystemClock
-from millrace.adapters.fleet_sql import SqlFleet
-from millrace.adapters.hot_sqlite import SqliteHotReadings
-from millrace.adapters.ledger_sqlite import SqliteLedger
 from millrace.flow.balance import balance
 from millrace.flow.pump import Pump
 from millrace.flow.pump_metrics import PumpMetrics
@@ -19,6 +15,7 @@ from millrace.settings import Settings
 from millrace.wiring import places
 from millrace.wiring.logs import open_log_reader
 from millrace.wiring.middle import build_middle
+from millrace.wiring.stores import open_store
 
 
 def core_metrics() -> Metrics:
@@ -30,19 +27,16 @@ def core_metrics() -> Metrics:
 def open_pump(settings: Settings, metrics: Metrics) -> Iterator[Pump]:
     """Open the pump, with its state restored; for the thread that runs it."""
     with ExitStack() as stack:
-        path = places.store_path(settings)
         log = stack.enter_context(closing(open_log_reader(settings)))
-        ledger = stack.enter_context(closing(SqliteLedger(path)))
-        fleet = stack.enter_context(closing(SqlFleet(path)))
-        accounts = stack.enter_context(closing(SqliteAccounts(path)))
-        hot = stack.enter_context(closing(SqliteHotReadings(path)))
-        account = accounts.read()
+        store = stack.enter_context(open_store(settings))
+        ledger, hot = store.ledger(), store.hot()
+        account = store.accounts().read()
         recorder = PumpMetrics(metrics.core)
         recorder.resume(account.outcomes)
         pump = Pump(
             log=log,
             ledger=ledger,
-            fleet=fleet,
+            fleet=store.fleet(),
             middle=build_middle(settings, auto_devices=account.auto_devices),
             clock=SystemClock(),
             stream=places.STREAM,
@@ -67,8 +61,7 @@ def open_health(
     """Build the health of the core; `check` raises while the pump does not run."""
     with ExitStack() as stack:
         log = stack.enter_context(closing(open_log_reader(settings)))
-        accounts = SqliteAccounts(places.store_path(settings))
-        stack.enter_context(closing(accounts))
+        accounts = stack.enter_context(open_store(settings)).accounts()
         recorder = PumpMetrics(metrics.core)
         yield RoleHealth(
             metrics,

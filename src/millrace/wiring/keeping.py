@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
-from millrace.adapters.archive_progress_sqlite import SqliteArchiveProgress
 from millrace.adapters.clock_system import SystemClock
-from millrace.adapters.hot_sqlite import SqliteHotReadings
 from millrace.decode.router import Router
 from millrace.errors import RejectError
 from millrace.model.series import SeriesBook
@@ -18,11 +16,11 @@ from millrace.tend.pace import Breather, Pace
 from millrace.tend.retire import Retention
 from millrace.tend.seal import Sealer, SealLimits
 from millrace.tend.worker import Keeper, Lanes
-from millrace.wiring import places
 from millrace.wiring.archives import open_archive
 from millrace.wiring.histories import open_writer
 from millrace.wiring.logs import open_log_reader
 from millrace.wiring.middle import codecs
+from millrace.wiring.stores import open_store
 
 
 def keeper_lanes(settings: Settings) -> Lanes:
@@ -33,8 +31,7 @@ def keeper_lanes(settings: Settings) -> Lanes:
 @contextmanager
 def _series_lane(settings: Settings) -> Iterator[Keeper]:
     with ExitStack() as stack:
-        hot = SqliteHotReadings(places.store_path(settings), read_only=False)
-        stack.enter_context(closing(hot))
+        hot = stack.enter_context(open_store(settings)).hot(writing=True)
         series = stack.enter_context(open_writer(settings))
         limits = SealLimits(
             rows=settings.series.seal_readings,
@@ -48,8 +45,7 @@ def _series_lane(settings: Settings) -> Iterator[Keeper]:
 def _archive_lane(settings: Settings) -> Iterator[Keeper]:
     chosen = settings.archive
     with ExitStack() as stack:
-        progress = SqliteArchiveProgress(places.store_path(settings), stream=places.STREAM)
-        stack.enter_context(closing(progress))
+        progress = stack.enter_context(open_store(settings)).archive_progress()
         log = stack.enter_context(closing(open_log_reader(settings)))
         router = Router(codecs(settings), SeriesBook())
 

@@ -10,11 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from millrace import __version__
-from millrace.adapters.accounts_sqlite import SqliteAccounts
 from millrace.adapters.clock_system import SystemClock
-from millrace.adapters.hot_sqlite import SqliteHotReadings
-from millrace.adapters.live_sqlite import SqliteLiveRows
-from millrace.adapters.registry_sql import SqlRegistry
 from millrace.decode.sequence import missing_of
 from millrace.errors import RetryError
 from millrace.flow.balance import balance
@@ -29,6 +25,7 @@ from millrace.wiring import lives, places
 from millrace.wiring.histories import open_query
 from millrace.wiring.logs import durability, open_log_reader
 from millrace.wiring.setup import open_preview
+from millrace.wiring.stores import open_store
 from millrace.wiring.urls import address_of
 
 PROBE_TIMEOUT_S = 2.0
@@ -48,13 +45,10 @@ async def serve_everything(
 def open_deps(settings: Settings) -> Iterator[ServeDeps]:
     """Open everything that serve asks."""
     with ExitStack() as stack:
-        path = places.store_path(settings)
         metrics = Metrics(["serve"], version=__version__)
         failed = metrics.cache_requests.labels("error").inc
+        store = stack.enter_context(open_store(settings))
         previewer = stack.enter_context(open_preview(settings))
-        rows = stack.enter_context(closing(SqliteLiveRows(path)))
-        registry = stack.enter_context(closing(SqlRegistry(path)))
-        hot = stack.enter_context(closing(SqliteHotReadings(path)))
         query = stack.enter_context(open_query(settings))
 
         def preview(topic: str, payload: bytes, at_ns: int, retain: bool) -> dict[str, Any]:  # noqa: FBT001 - the signature is serve's
@@ -62,9 +56,9 @@ def open_deps(settings: Settings) -> Iterator[ServeDeps]:
 
         yield ServeDeps(
             series=query,
-            registry=registry,
-            hot=hot,
-            rows=rows,
+            registry=store.registry(),
+            hot=store.hot(),
+            rows=store.live_rows(),
             live=stack.enter_context(closing(lives.open_live(settings, failed))),
             preview=preview,
             metrics=metrics,
@@ -82,7 +76,7 @@ def open_deps(settings: Settings) -> Iterator[ServeDeps]:
 def open_export(settings: Settings, request: ExportRequest) -> Iterator[ExportJob]:
     """Open one export."""
     with ExitStack() as stack:
-        registry = stack.enter_context(closing(SqlRegistry(places.store_path(settings))))
+        registry = stack.enter_context(open_store(settings)).registry()
         query = stack.enter_context(open_query(settings))
         yield ExportJob(query, registry, request, now_ns=SystemClock.now_ns())
 
@@ -91,17 +85,15 @@ def open_export(settings: Settings, request: ExportRequest) -> Iterator[ExportJo
 def _probes(settings: Settings, failed: Callable[[], None]) -> Iterator[Mapping[str, Probe]]:
     """Open what the probes ask; they run side by side, so each has connections of its own."""
     with ExitStack() as stack:
-
-        def accounts() -> SqliteAccounts:
-            return stack.enter_context(closing(SqliteAccounts(places.store_path(settings))))
+        store = stack.enter_context(open_store(settings))
 
         def log() -> LogReader:
             return stack.enter_context(closing(open_log_reader(settings)))
 
         probes: dict[str, Probe] = {
             "log": partial(_read, log().extents),
-            "points": partial(_read, partial(balance, log(), accounts())),
-            "metadata": partial(_read, accounts().read),
+            "points": partial(_read, partial(balance, log(), store.accounts())),
+            "metadata": partial(_read, store.accounts().read),
         }
         if lives.is_redis(settings):
             probes["cache"] = stack.enter_context(lives.open_probe(settings, failed))

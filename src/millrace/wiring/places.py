@@ -50,7 +50,7 @@ def check_urls(settings: Settings, *more: Callable[[Settings], Any]) -> list[str
     """Return every fault of the six URLs, as sentences; `more` are the checks of choosers."""
     faults = []
     checks: list[Callable[[Settings], Any]] = [
-        store_path, *more, _brokers, _listeners,
+        *more, _brokers, _listeners,
     ]  # fmt: skip
     for check in checks:
         try:

@@ -1,0 +1,103 @@
+"""The store in one SQLite file; each adapter has a connection of its own.
+
+Source: D-20.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from millrace.adapters.accounts_sqlite import SqliteAccounts
+from millrace.adapters.archive_progress_sqlite import SqliteArchiveProgress
+from millrace.adapters.clock_system import SystemClock
+from millrace.adapters.fleet_sql import SqlFleet
+from millrace.adapters.hot_sqlite import SqliteHotReadings
+from millrace.adapters.live_sqlite import SqliteLiveRows
+from millrace.adapters.registry_sql import SqlRegistry
+from millrace.errors import StopError
+from millrace.ports.ledger import StoredLedger
+from millrace.settings import Settings
+from millrace.store.seeding import seed
+from millrace.store.sqlite import migrate, open_store, reading
+from millrace.wiring import places
+from millrace.wiring.store_system import StoreSystem
+
+
+class SqliteStore:
+    """See `wiring.stores.Store`."""
+
+    def __init__(self, path: Path, stack: ExitStack) -> None:
+        self._path = path
+        self._stack = stack
+
+    def fleet(self) -> SqlFleet:
+        return self._stack.enter_context(closing(SqlFleet(self._path)))
+
+    def registry(self) -> SqlRegistry:
+        return self._stack.enter_context(closing(SqlRegistry(self._path)))
+
+    def accounts(self) -> SqliteAccounts:
+        return self._stack.enter_context(closing(SqliteAccounts(self._path)))
+
+    def live_rows(self) -> SqliteLiveRows:
+        return self._stack.enter_context(closing(SqliteLiveRows(self._path)))
+
+    def archive_progress(self) -> SqliteArchiveProgress:
+        progress = SqliteArchiveProgress(self._path, stream=places.STREAM)
+        return self._stack.enter_context(closing(progress))
+
+    def ledger(self) -> StoredLedger:
+        # Only the pump pays for what packs readings.
+        from millrace.adapters.ledger_sqlite import SqliteLedger
+
+        return self._stack.enter_context(closing(SqliteLedger(self._path)))
+
+    def hot(self, *, writing: bool = False) -> SqliteHotReadings:
+        hot = SqliteHotReadings(self._path, read_only=not writing)
+        return self._stack.enter_context(closing(hot))
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[SqliteStore]:
+    """Open a database file. Raises: StopError, RetryError."""
+    with ExitStack() as stack:
+        yield SqliteStore(path, stack)
+
+
+def prepare_file(path: Path, kind: str, *, at_ns: int) -> None:
+    """Make a database file, or bring it to this release, with the rows of a kind of seeds.
+
+    Raises:
+        StopError: It cannot be written, or is of a release that this one does not know.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        migrate(path)
+    except OSError as error:
+        raise StopError(
+            f"the data folder {path.parent} cannot be written: {error.strerror}",
+            "choose another one with --data, or correct its permissions",
+        ) from error
+    with closing(open_store(path)) as db:
+        seed(db, kind, at_ns=at_ns)
+
+
+def _examine(settings: Settings) -> str:
+    path = places.store_path(settings)
+    with closing(open_store(path, read_only=True)) as db, reading(db):
+        verdict = str(db.pragma("quick_check"))
+    if verdict != "ok":
+        raise StopError(f"{path} is damaged: {verdict}", "restore it from a backup")
+    return f"{path} is sound"
+
+
+SYSTEM: Final = StoreSystem(
+    open_store=lambda settings: open_file(places.store_path(settings)),
+    check=places.store_path,
+    is_there=lambda settings: places.store_path(settings).is_file(),
+    prepare=lambda settings, kind: prepare_file(
+        places.store_path(settings), kind, at_ns=SystemClock.now_ns()
+    ),
+    examine=_examine,
+)
