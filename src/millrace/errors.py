@@ -3,7 +3,8 @@
     MillraceError
     ├── RejectError      the record is bad: dead letter, go on
     ├── RetryError       the outside is down: back off, then the same batch again
-    │   └── StaleError   the registry moved while the batch was decoded: decode it again
+    │   ├── StaleError   the registry moved while the batch was decoded: decode it again
+    │   └── UnsureError  the connection was cut during a commit: ask what became of it
     ├── StopError        a person must act: say it once, exit non-zero
     │   ├── FencedError  somebody else has taken this position over
     │   └── UsageError   a setting or an argument is wrong (exit code 2)
@@ -41,6 +42,10 @@ class RetryError(MillraceError):
 
 class StaleError(RetryError):
     """The registry changed between decoding and commit; the batch must be decoded again."""
+
+
+class UnsureError(RetryError):
+    """Whether a commit has happened is not known; the same call again finds out."""
 
 
 class StopError(MillraceError):

@@ -1,6 +1,6 @@
 """When the pump moves what: due by number or by age, drained, bounded, back after an outage.
 
-Source: D-10, D-13, D-43, P7, P10; F9, F21, F22.
+Source: D-10, D-13, D-43, P7, P10; F9, F21, F22, F24.
 """
 
 import threading
@@ -13,7 +13,7 @@ import pytest
 from millrace.adapters.clock_manual import ManualClock
 from millrace.adapters.ledger_memory import LedgerBooks, MemoryLedger
 from millrace.adapters.log_sqlite import SqliteLog, SqliteLogReader
-from millrace.errors import GoneError, RetryError, StopError
+from millrace.errors import GoneError, RetryError, StopError, UnsureError
 from millrace.flow.pump import Pump, PumpLimits
 from millrace.model.message import RawBatch
 from millrace.model.work import Committed, Effects
@@ -121,6 +121,38 @@ def test_d43_p7_an_outage_is_waited_for_and_makes_no_dead_letter() -> None:
     assert ledger.left < 0
     assert not rig.books.letters
     assert stored(rig) == 1
+
+
+class Silent(MemoryLedger):
+    """A ledger whose first answer is lost, after or before it has committed."""
+
+    def __init__(self, books: LedgerBooks, *, has_committed: bool) -> None:
+        super().__init__(books)
+        self._has_committed = has_committed
+        self._lost: tuple[Effects, Committed | None] | None = None
+
+    def commit(self, effects: Effects) -> Committed:
+        if self._lost is None:
+            self._lost = effects, super().commit(effects) if self._has_committed else None
+            raise UnsureError("the answer is lost")
+        before, committed = self._lost
+        if before is effects and committed is not None:
+            return committed
+        return super().commit(effects)
+
+
+@pytest.mark.parametrize("has_committed", [True, False])
+def test_f24_after_a_lost_answer_the_pump_neither_loses_nor_repeats(*, has_committed: bool) -> None:
+    rig = Rig()
+    pump = rig.pump(ledger=Silent(rig.books, has_committed=has_committed))
+    rig.append(room(1), room(2))
+    with pytest.raises(UnsureError):
+        pump.drain()
+    rig.append(room(3))
+    assert pump.drain() == 3
+    assert stored(rig) == 3
+    assert len(rig.books.series) == 3
+    assert pump.positions == {p: extent.end for p, extent in enumerate(rig.log.extents())}
 
 
 def test_f21_a_position_older_than_retention_is_never_skipped() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Protocol
 
-from millrace.errors import RetryError, StaleError
+from millrace.errors import RetryError, StaleError, UnsureError
 from millrace.flow.backoff import Backoff
 from millrace.flow.crashpoints import crashpoint
 from millrace.flow.hot_frame import read_hot
@@ -109,6 +109,7 @@ class Pump:
         self._version = 0
         self._waiting_since: float | None = None
         self._in_hand: list[RawBatch] = []
+        self._unsure: Effects | None = None
         self.positions: dict[int, int] = {}
 
     def start(
@@ -180,20 +181,29 @@ class Pump:
 
     def _commit(self, batches: list[RawBatch]) -> tuple[Effects, Committed]:
         while True:
-            self._refresh()
-            self._route(batches)
-            effects = self._middle.process(
-                batches,
-                registry_version=self._version,
-                now_ns=self._clock.now_ns(),
-                reader=self._reader,
-                stream=self._stream,
-            )
+            effects = self._unsure or self._process(batches)
+            self._unsure = None
             crashpoint("pump_before_commit")
             try:
                 return effects, self._ledger.commit(effects)
             except StaleError:
                 continue
+            except UnsureError:
+                # Only these effects fit what may have been committed: the same are handed in again.
+                # What is owed without messages may be written twice.
+                self._unsure = effects if batches else None
+                raise
+
+    def _process(self, batches: list[RawBatch]) -> Effects:
+        self._refresh()
+        self._route(batches)
+        return self._middle.process(
+            batches,
+            registry_version=self._version,
+            now_ns=self._clock.now_ns(),
+            reader=self._reader,
+            stream=self._stream,
+        )
 
     def _due(self) -> list[RawBatch]:
         pending = sum(

@@ -39,6 +39,8 @@ class Ledger(Protocol):
         Raises:
             FencedError: Somebody else has taken a position over.
             StaleError: The registry version is no longer that of the effects.
+            UnsureError: The connection was cut while committing. Call again with the very same
+                effects: they are committed unless they have been already.
             RetryError: No space, busy, or the database is away; nothing was stored.
         """
         ...
