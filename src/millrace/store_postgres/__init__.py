@@ -1,0 +1,1 @@
+"""The PostgreSQL database of registry, ledger and readings, as all its adapters use it."""
