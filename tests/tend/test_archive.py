@@ -59,8 +59,10 @@ class Rig:
         self.options = ArchiveOptions(layout, **options)
         self.archiver = self.make_archiver()
 
-    def make_archiver(self) -> Archiver:
-        sources = ArchiveSources(self.log, self.positions, self.outcomes, address_of)
+    def make_archiver(self, *, is_pressed: bool = False) -> Archiver:
+        sources = ArchiveSources(
+            self.log, self.positions, self.outcomes, address_of, is_pressed=lambda: is_pressed
+        )
         return Archiver(sources, self.archive, self.options)
 
     def add(
@@ -107,6 +109,14 @@ def test_mtr131_one_document_per_message() -> None:
     }
     assert json.loads(rig.archive.get(f"{name}-1.json"))["data"] is None
     assert json.loads(rig.archive.get(f"{name}-2.json"))["data"] is None
+
+
+def test_archiver_stops_after_a_segment_when_the_pump_is_behind() -> None:
+    rig = Rig("device", segment_bytes=10)
+    for n in range(3):
+        rig.add("m-1/telemetry", b"0123456789", NOON_NS + n * SECOND_NS)
+    assert rig.make_archiver(is_pressed=True).run_once(FOREVER_NS) == 1
+    assert rig.archiver.run_once(FOREVER_NS) == 2
 
 
 def test_mtr132_lines_per_device_and_category() -> None:

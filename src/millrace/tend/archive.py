@@ -63,13 +63,17 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSources:
-    """What the archiver reads and where it keeps its place."""
+    """What the archiver reads and where it keeps its place.
+
+    `is_pressed` says that the processor is wanted elsewhere: after one segment more it stops.
+    """
 
     log: LogReader
     positions: ArchivePositions
     outcomes: Outcomes
     address_of: AddressOf
     breathe: Callable[[], None] = lambda: None
+    is_pressed: Callable[[], bool] = lambda: False
 
 
 class Archiver:
@@ -83,6 +87,7 @@ class Archiver:
         self._outcomes = sources.outcomes
         self._address_of = sources.address_of
         self._breathe = sources.breathe
+        self._is_pressed = sources.is_pressed
         self._archive = archive
         self._options = options or ArchiveOptions()
         self._layout = LAYOUTS[self._options.layout]
@@ -107,6 +112,8 @@ class Archiver:
                 self._positions.finish(intent)
                 self._open.pop(partition, None)
                 done += 1
+                if self._is_pressed() and not flush:
+                    return done
         return done
 
     def _next_intent(self, partition: int, now_ns: int, *, flush: bool) -> Intent | None:

@@ -1,4 +1,4 @@
-"""When background work may have the processor: not while messages pour in, unless it waits long.
+"""When background work may have the processor: not while messages pour in or wait for the pump.
 
 What is not archived yet is in the log, which keeps it. So a burst belongs to the pump, and the
 archive catches up in the quiet after it; if no quiet comes, it goes on all the same.
@@ -15,12 +15,24 @@ _LONGEST_WORK_S = 0.2
 
 
 class Pace:
-    """Looks at how fast the log grows. Units: messages a second, seconds."""
+    """Looks at how fast the log grows, and how far the pump is behind.
+
+    Units: messages a second, messages, seconds. `decided` returns the offset of a partition up to
+    which every message has its outcome.
+    """
 
     def __init__(
-        self, log: LogReader, *, busy_per_s: float = 20_000, patience_s: float = 1_800
+        self,
+        log: LogReader,
+        decided: Callable[[int], int],
+        *,
+        busy_per_s: float = 20_000,
+        behind: int = 20_000,
+        patience_s: float = 1_800,
     ) -> None:
         self._log = log
+        self._decided = decided
+        self._behind = behind
         self._busy_per_s = busy_per_s
         self._patience_ns = int(patience_s * _SECOND_NS)
         self._looked_ns = 0
@@ -31,7 +43,8 @@ class Pace:
         """Say whether heavy work may run; asked at regular intervals."""
         end = sum(extent.end for extent in self._log.extents())
         passed_s = (now_ns - self._looked_ns) / _SECOND_NS
-        is_busy = passed_s > 0 and (end - self._end) / passed_s > self._busy_per_s
+        is_growing = passed_s > 0 and (end - self._end) / passed_s > self._busy_per_s
+        is_busy = is_growing or self.is_pump_behind()
         is_first_look = not self._looked_ns
         self._looked_ns, self._end = now_ns, end
         if is_first_look or not is_busy:
@@ -40,6 +53,12 @@ class Pace:
         if not self._held_since_ns:
             self._held_since_ns = now_ns
         return now_ns - self._held_since_ns > self._patience_ns
+
+    def is_pump_behind(self) -> bool:
+        """Say whether so many messages wait for their outcome that work should stop half way."""
+        extents = enumerate(self._log.extents())
+        waiting = (extent.end - self._decided(partition) for partition, extent in extents)
+        return sum(waiting) > self._behind
 
 
 class Breather:

@@ -59,9 +59,9 @@ def _archive_lane(settings: Settings) -> Iterator[Keeper]:
         archive = open_archive(settings)
         options = ArchiveOptions(chosen.layout, chosen.roll_bytes, chosen.roll_s)
         breathe = Breather(SystemClock(), threading.Event().wait)
-        sources = ArchiveSources(log, progress, progress, address_of, breathe)
+        pace = Pace(log, progress.decided)
+        sources = ArchiveSources(log, progress, progress, address_of, breathe, pace.is_pump_behind)
         archiver = Archiver(sources, archive, options)
-        pace = Pace(log)
         chores = archive_chores(archiver, archive, chosen.layout, _retention(settings), pace)
         yield Keeper(chores, SystemClock())
 
