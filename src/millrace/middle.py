@@ -9,6 +9,8 @@ Source: architecture.md 2, D-21, D-25, D-26.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from millrace.decode.redelivery import RedeliveryMemory
 from millrace.decode.router import Key, Router
 from millrace.decode.sequence import SequenceTracker
@@ -120,7 +122,7 @@ class Middle:
         apply(work, self._verdicts or Verdicts())
         effects = record(work, self._book, reader=reader, stream=stream, now_ns=now_ns)
         has_new = effects.new_series or effects.new_attributes
-        self._slots = list({*work.decoded.slots}) if has_new else []
+        self._slots = np.unique(work.readings.slot).tolist() if has_new else []
         if is_first_call:
             self._signs.note(work)
         if self._extras is None:

@@ -64,21 +64,19 @@ def _answer(work: Work, book: SeriesBook) -> dict[str, Any]:
 
 
 def _points(work: Work, book: SeriesBook) -> list[dict[str, Any]]:
-    out, points = work.decoded, []
-    readings = zip(out.slots, out.values, strict=True)
-    for time_ns, flags, count in zip(out.run_times, out.run_flags, out.run_counts, strict=True):
-        for _ in range(count):
-            number, value = next(readings)
-            slot = book.slots[number]
-            points.append(
-                {
-                    **slot.key._asdict(),
-                    "value": value,
-                    "unit": slot.unit,
-                    "time": format_instant(time_ns),
-                    "quality": names(flags),
-                }
-            )
+    points = []
+    columns = (column.tolist() for column in work.readings)
+    for _, number, time_ns, value, flags in zip(*columns, strict=True):
+        slot = book.slots[number]
+        points.append(
+            {
+                **slot.key._asdict(),
+                "value": value,
+                "unit": slot.unit,
+                "time": format_instant(time_ns),
+                "quality": names(flags),
+            }
+        )
     return points
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from millrace.errors import RejectError
 from millrace.model.codec import Codec
+from millrace.model.columns import ReadingColumns
 from millrace.model.decoded import Decoded
 from millrace.model.device import DeviceProfile
 from millrace.model.instants import MICROSECOND_NS, parse_instant
@@ -50,18 +51,16 @@ def decode(
     return outcome(out, book)
 
 
-def outcome(out: Decoded, book: SeriesBook) -> dict[str, Any]:
-    assert sum(out.run_counts) == len(out.slots) == len(out.values)
-    readings = []
-    at = 0
-    for count, time_ns, flags in zip(out.run_counts, out.run_times, out.run_flags, strict=True):
-        for slot, value in zip(
-            out.slots[at : at + count], out.values[at : at + count], strict=True
-        ):
-            readings.append(_reading(book, slot, value) | _moment(time_ns, flags))
-        at += count
+def outcome(
+    out: Decoded, book: SeriesBook, columns: ReadingColumns | None = None
+) -> dict[str, Any]:
+    """Return what was decoded; `columns` are the readings where later steps have changed them."""
+    rows = zip(*(column.tolist() for column in columns or out.columns()), strict=True)
     return {
-        "readings": readings,
+        "readings": [
+            _reading(book, slot, value) | _moment(time_ns, flags)
+            for _, slot, time_ns, value, flags in rows
+        ],
         "events": [
             {"kind": event.type, "device_id": event.device_id, **event.data}
             | _moment(event.time_ns, event.flags)

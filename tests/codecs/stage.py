@@ -62,7 +62,7 @@ class Stage:
         effects = record(work, self._book, reader="r", stream="s", now_ns=at_ns)
         self._rows.update((row.device_id, row) for row in self.tracker.dirty())
         (tally,) = effects.counts
-        found = outcome(work.decoded, self._book)
+        found = outcome(work.decoded, self._book, work.readings)
         return Seen(
             tally.outcome,
             tally.detail,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from millrace.errors import RejectError
-from millrace.model.codec import Address, Codec, Plan
+from millrace.model.codec import Address, Codec, Plan, SociablePlan
 from millrace.model.decoded import Decoded
 from millrace.model.device import DeviceProfile
 from millrace.model.series import Slots
@@ -42,12 +42,14 @@ class SilentPlan:
 class Route:
     """Where the messages of one topic go. `is_unknown` asks for a registry row."""
 
-    __slots__ = ("decode", "device_id", "is_unknown", "label")
+    __slots__ = ("decode", "device_id", "is_unknown", "label", "plan", "together")
 
     def __init__(self, address: Address, plan: Plan, *, is_unknown: bool = False) -> None:
         self.label = (address.family, address.category)
         self.device_id = address.device_id
+        self.plan = plan
         self.decode = plan.decode
+        self.together = plan.together if isinstance(plan, SociablePlan) else None
         self.is_unknown = is_unknown
 
 

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
 
+import numpy as np
+
 from millrace.decode.redelivery import RedeliveryMemory
 from millrace.decode.sequence import SequenceTracker
-from millrace.model.decoded import Decoded
+from millrace.model.columns import FlagColumn
 from millrace.model.event import Event
 from millrace.model.sequence import SequenceFacts
 from millrace.model.work import Work
@@ -52,15 +54,11 @@ def apply(work: Work, verdicts: Verdicts) -> Work:
     """Take duplicates out of the work, and add the flags and events of the verdicts."""
     if verdicts.duplicates:
         work.duplicates.update(verdicts.duplicates)
-        _drop(work.decoded, verdicts.duplicates)
+        _drop(work, verdicts.duplicates)
         for message in verdicts.duplicates:
             work.rejected.pop(message, None)
     if verdicts.flags:
-        out = work.decoded
-        out.run_flags = [
-            flags | verdicts.flags.get(message, 0)
-            for flags, message in zip(out.run_flags, out.run_messages, strict=True)
-        ]
+        work.readings.flags[:] |= _flags(work, verdicts.flags)[work.readings.message]
     changes = list(_firmware_changes(work, verdicts)) if verdicts.firmware else []
     if verdicts.events or changes:
         # The sort is stable: of one message, what the sequence says comes first.
@@ -94,18 +92,16 @@ def _firmware_changes(work: Work, verdicts: Verdicts) -> Iterator[Event]:
             yield Event("fw_changed", report.device_id, at_ns, data, message=report.message)
 
 
-def _drop(out: Decoded, messages: dict[int, str]) -> None:
-    slots, values = iter(out.slots), iter(out.values)
-    kept = Decoded()
-    runs = zip(out.run_messages, out.run_times, out.run_flags, out.run_counts, strict=True)
-    for message, time_ns, flags, count in runs:
-        run = [next(slots) for _ in range(count)], [next(values) for _ in range(count)]
-        if message not in messages:
-            kept.message = message
-            kept.readings(run[0], time_ns, run[1], flags)
-    out.slots, out.values = kept.slots, kept.values
-    out.run_messages, out.run_times = kept.run_messages, kept.run_times
-    out.run_flags, out.run_counts = kept.run_flags, kept.run_counts
+def _flags(work: Work, flags: dict[int, int]) -> FlagColumn:
+    """Return the flags of every message."""
+    column = np.zeros(len(work), np.int16)
+    column[list(flags)] = list(flags.values())
+    return column
+
+
+def _drop(work: Work, messages: dict[int, str]) -> None:
+    out, readings = work.decoded, work.readings
+    work.readings = readings.chosen(~np.isin(readings.message, list(messages)))
     out.events = [row for row in out.events if row.message not in messages]
     out.dead_letters = [row for row in out.dead_letters if row.message not in messages]
     out.reports = [row for row in out.reports if row.message not in messages]

@@ -1,10 +1,12 @@
 """What a device family is to the rest: an address for a topic, and a plan for a device.
 
 A codec is pure. It looks at the topic once to say whose message it is (`address`), at the registry
-once to say how it is read (`compile`), and then at every payload (`Plan.decode`).
+once to say how it is read (`compile`), and then at every payload (`Plan.decode`). A family whose
+messages come in great numbers may offer to decode the usual ones together (`Together`).
 """
 
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from millrace.model.decoded import Decoded
 from millrace.model.device import DeviceProfile
@@ -34,6 +36,41 @@ class Plan(Protocol):
             RejectError: The message as a whole is bad; what was written is rewound.
         """
         ...
+
+
+class Messages(NamedTuple):
+    """Messages of one work whose plans go together, in log order; columns of one length.
+
+    Units: `received_at_ns` UTC nanoseconds; `flags` are those of `model.message`; `numbers` are
+    those of the messages in the work.
+    """
+
+    plans: Sequence[Any]
+    payloads: Sequence[bytes]
+    received_at_ns: Sequence[int]
+    flags: Sequence[int]
+    numbers: Sequence[int]
+
+
+class Together(Protocol):
+    """Decodes the usual messages of many plans of one kind in whole columns.
+
+    It writes exactly what their own plans would write, or leaves a message to its plan.
+    """
+
+    def decode(self, messages: Messages, out: Decoded) -> Sequence[int]:
+        """Add a block of readings to `out`; return the indices of the messages left over.
+
+        Order: the facts of a message may be written before those of an earlier one.
+        """
+        ...
+
+
+@runtime_checkable
+class SociablePlan(Protocol):
+    """A plan whose messages may be decoded together with those of others that name the same."""
+
+    together: Together
 
 
 class Codec(Protocol):

@@ -1,12 +1,16 @@
 """The collector that codecs write into: readings as columns, everything else as short lists.
 
 A run is a number of readings of one message that share time and flags; a codec appends runs, and
-the columns are expanded once per batch. Between two messages the decode step sets `message`.
+the columns are expanded once per batch. Between two messages the decode step sets `message`. What
+decodes many messages at once adds whole columns instead.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from millrace.model.columns import ReadingColumns, joined
 from millrace.model.event import DeadLetter, Event, Report
 from millrace.model.sequence import SequenceFacts
 
@@ -15,11 +19,12 @@ class Decoded:
     """What the codecs found in one batch of messages.
 
     Shape: `slots` and `values` have one entry per reading; `run_*` one per run, and the sum of
-    `run_counts` equals the number of readings.
+    `run_counts` equals the number of readings. `blocks` are further readings.
     Units: `run_times` in UTC nanoseconds.
     """
 
     __slots__ = (
+        "blocks",
         "dead_letters",
         "events",
         "facts",
@@ -36,6 +41,7 @@ class Decoded:
 
     def __init__(self) -> None:
         self.message = -1
+        self.blocks: list[ReadingColumns] = []
         self.slots: list[int] = []
         self.values: list[float] = []
         self.run_times: list[int] = []
@@ -67,6 +73,25 @@ class Decoded:
         self.run_flags.append(flags)
         self.run_counts.append(len(slots))
         self.run_messages.append(self.message)
+
+    def block(self, columns: ReadingColumns) -> None:
+        """Add readings of many messages, in the order of these."""
+        if len(columns.slot):
+            self.blocks.append(columns)
+
+    def columns(self) -> ReadingColumns:
+        """Return all readings in the order of their messages."""
+        counts = np.array(self.run_counts, np.int64)
+        listed = ReadingColumns(
+            np.repeat(np.array(self.run_messages, np.int64), counts),
+            np.array(self.slots, np.int64),
+            np.repeat(np.array(self.run_times, np.int64), counts),
+            np.array(self.values, np.float64),
+            np.repeat(np.array(self.run_flags, np.int16), counts),
+        )
+        return (
+            joined([listed, *self.blocks]) if self.slots or not self.blocks else joined(self.blocks)
+        )
 
     def event(
         self,

@@ -11,16 +11,12 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 import numpy as np
-import numpy.typing as npt
 
+from millrace.model.columns import FlagColumn, FloatColumn, IntColumn, ReadingColumns, no_readings
 from millrace.model.decoded import Decoded
 from millrace.model.event import DeadLetter, Event
 from millrace.model.message import RawBatch
 from millrace.model.series import SeriesKey
-
-IntColumn = npt.NDArray[np.int64]
-FloatColumn = npt.NDArray[np.float64]
-FlagColumn = npt.NDArray[np.int16]
 
 
 class Count:
@@ -221,14 +217,16 @@ class Work:
 
     Shape: messages are numbered through all batches; `bases[b]` is the number of the first message
     of batch `b`. `labels` and `device_ids` have one entry per message: (family, category) and the
-    device that spoke. `duplicates` maps a message to the kind of its duplicate, `rejected` to the
-    reason of its dead letter; `unknown` are messages of devices without a registry row.
+    device that spoke. `readings` is what `decoded` has found, as columns. `duplicates` maps a
+    message to the kind of its duplicate, `rejected` to the reason of its dead letter; `unknown` are
+    messages of devices without a registry row.
     """
 
     batches: list[RawBatch]
     bases: list[int]
     registry_version: int
     decoded: Decoded = field(default_factory=Decoded)
+    readings: ReadingColumns = field(default_factory=no_readings)
     labels: list[tuple[str, str]] = field(default_factory=list)
     device_ids: list[str] = field(default_factory=list)
     duplicates: dict[int, str] = field(default_factory=dict)

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from millrace.model.work import IntColumn, LatestPage, Readings
+from millrace.model.columns import IntColumn
+from millrace.model.work import LatestPage, Readings
 
 PAGE_BITS = 12
 PAGE_SIZE = 1 << PAGE_BITS

@@ -11,6 +11,7 @@ from operator import attrgetter
 
 import numpy as np
 
+from millrace.model.columns import IntColumn
 from millrace.model.event import Event
 from millrace.model.message import RawBatch
 from millrace.model.series import SeriesBook
@@ -20,7 +21,6 @@ from millrace.model.work import (
     Discovered,
     Effects,
     EventRow,
-    IntColumn,
     LetterRow,
     NewSeries,
     Readings,
@@ -86,21 +86,19 @@ def _message_columns(batches: list[RawBatch]) -> tuple[IntColumn, IntColumn]:
 def _readings(
     work: Work, book: SeriesBook, received_at_ns: IntColumn, positions: IntColumn
 ) -> tuple[Readings, list[NewSeries], list[str]]:
-    out = work.decoded
-    counts = np.array(out.run_counts, np.int64)
-    messages = np.repeat(np.array(out.run_messages, np.int64), counts)
-    slots = np.array(out.slots, np.int64)
+    found = work.readings
+    slots = found.slot
     series = np.frombuffer(book.series_ids, np.int64)[slots] if len(slots) else slots.copy()
     attr = np.frombuffer(book.attr_ids, np.int64)[slots] if len(slots) else slots.copy()
     new_series, new_attributes = _unnamed(book, slots, series, attr)
     readings = Readings(
         series=series,
         attr=attr,
-        time_ns=np.repeat(np.array(out.run_times, np.int64), counts),
-        value=np.array(out.values, np.float64),
-        flags=np.repeat(np.array(out.run_flags, np.int16), counts),
-        received_at_ns=received_at_ns[messages],
-        position=positions[messages],
+        time_ns=found.time_ns,
+        value=found.value,
+        flags=found.flags,
+        received_at_ns=received_at_ns[found.message],
+        position=positions[found.message],
     )
     return readings, new_series, new_attributes
 
@@ -112,16 +110,23 @@ def _unnamed(
     local_series: dict[object, int] = {}
     local_attributes: dict[str, int] = {}
     new_series: list[NewSeries] = []
-    missing = np.unique(slots[(series < 0) | (attr < 0)])
+    rows = np.flatnonzero((series < 0) | (attr < 0))
+    missing, place = np.unique(slots[rows], return_inverse=True)
+    series_ids, attr_ids = [], []
     for number in missing.tolist():
         slot = book.slots[number]
-        here = slots == number
-        if book.series_ids[number] < 0:
+        series_id, attr_id = book.series_ids[number], book.attr_ids[number]
+        if series_id < 0:
             if slot.key not in local_series:
                 new_series.append(NewSeries(slot.key, slot.unit))
-            series[here] = -1 - local_series.setdefault(slot.key, len(local_series))
-        if book.attr_ids[number] < 0:
-            attr[here] = -1 - local_attributes.setdefault(slot.attributes, len(local_attributes))
+            series_id = -1 - local_series.setdefault(slot.key, len(local_series))
+        if attr_id < 0:
+            attr_id = -1 - local_attributes.setdefault(slot.attributes, len(local_attributes))
+        series_ids.append(series_id)
+        attr_ids.append(attr_id)
+    if len(rows):
+        series[rows] = np.array(series_ids, np.int64)[place]
+        attr[rows] = np.array(attr_ids, np.int64)[place]
     return new_series, list(local_attributes)
 
 
@@ -160,7 +165,7 @@ def _lettered(work: Work) -> dict[int, str]:
         else:
             refused[letter.message] = letter.reason
     if elements:
-        spoke = {m for m, n in zip(out.run_messages, out.run_counts, strict=True) if n}
+        spoke = set(np.unique(work.readings.message).tolist())
         spoke.update(event.message for event in out.events)
         # What kind of device speaks, and where it stands, is no news by itself.
         spoke.update(report.message for report in out.reports if report.kind != "device")
@@ -192,11 +197,12 @@ def _letters(work: Work) -> list[LetterRow]:
 def _by_family(work: Work) -> Counter[str]:
     families = {family for family, _ in work.labels}
     if len(families) == 1:
-        return Counter({families.pop(): len(work.decoded.slots)})
+        return Counter({families.pop(): len(work.readings.slot)})
     counts: Counter[str] = Counter()
-    runs = zip(work.decoded.run_messages, work.decoded.run_counts, strict=True)
-    for message, number in runs:
-        counts[work.labels[message][0]] += number
+    numbers = np.bincount(work.readings.message, minlength=len(work.labels)).tolist()
+    for (family, _), number in zip(work.labels, numbers, strict=True):
+        if number:
+            counts[family] += number
     return counts
 
 

@@ -4,16 +4,17 @@ Source: f2.md; the decoding chain is F2-080 to F2-085.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from millrace.codecs.f2.commands import seen_command
 from millrace.codecs.f2.components import COMPONENTS, REGISTRY_SPELLINGS
 from millrace.codecs.f2.fields import GENERIC, Rule, compile_fields
-from millrace.codecs.f2.instrument import FrameFields
+from millrace.codecs.f2.instrument import FrameFields, Straight
 from millrace.codecs.f2.plan import Target, TelemetryPlan, Understood
 from millrace.codecs.f2.shortcuts import FramePlan, MapPlan, StatusPlan
+from millrace.codecs.f2.together import Column, FrameColumns, column_of
 from millrace.codecs.f2.topics import SENSOR_MODE, F2Topic, mode_of, parse_topic
 from millrace.errors import RejectError
 from millrace.model.codec import Address
@@ -43,6 +44,7 @@ class F2Codec:
     def __init__(self, options: F2Options | None = None) -> None:
         self._options = options or F2Options()
         self._zone = zone_of(self._options.time_zone)
+        self._together: dict[tuple[Column, ...], FrameColumns] = {}
 
     def address(self, topic: str) -> Address | None:
         """Return whose message this topic carries; see `model.codec.Codec`."""
@@ -80,10 +82,38 @@ class F2Codec:
         if attached is None:
             return simple
         spans = [
-            (version, _instrument_plan(topic, attached, version, target) or simple)
+            (version, self._instrument_plan(topic, attached, version, target) or simple)
             for version in attached.versions
         ]
         return spans[0][1] if len(spans) == 1 else VersionedPlan(spans)
+
+    def _instrument_plan(
+        self, topic: F2Topic, attached: Attached, version: TemplateVersion, target: Target
+    ) -> TelemetryPlan | None:
+        if not version.data_points:
+            return None
+        attributes: Mapping[str, Any] = {
+            **target.attributes,
+            "controller": topic.device_id,
+            "pin": int(topic.component_id or 0),
+            "template_version_id": version.id,
+        }
+        own = replace(target, device_id=attached.device_id, attributes=attributes, flags=0)
+        fields = FrameFields(version)
+        straight = fields.straight()
+        if straight is None:
+            return TelemetryPlan(own, fields)
+        return FramePlan(own, fields, straight, self._columns(straight, own))
+
+    def _columns(self, straight: Straight, target: Target) -> FrameColumns | None:
+        """Return what all plans of one template share; None where only single frames are read."""
+        columns = tuple(column_of(named.reader) for named in straight.points if named.reader)
+        if target.zone is not None or None in columns:
+            return None
+        known = cast("tuple[Column, ...]", columns)
+        if known not in self._together:
+            self._together[known] = FrameColumns(known, self._options.max_payload_bytes)
+        return self._together[known]
 
 
 class VersionedPlan:
@@ -180,41 +210,10 @@ def _attached(topic: F2Topic, profile: DeviceProfile) -> Attached | None:
     return attached if attached is not None and attached.versions else None
 
 
-def _instrument_plan(
-    topic: F2Topic, attached: Attached, version: TemplateVersion, target: Target
-) -> TelemetryPlan | None:
-    if not version.data_points:
-        return None
-    attributes: Mapping[str, Any] = {
-        **target.attributes,
-        "controller": topic.device_id,
-        "pin": int(topic.component_id or 0),
-        "template_version_id": version.id,
-    }
-    own = Target(
-        attached.device_id,
-        attributes,
-        target.slots,
-        0,
-        target.zone,
-        target.max_payload_bytes,
-    )
-    fields = FrameFields(version)
-    straight = fields.straight()
-    return FramePlan(own, fields, straight) if straight else TelemetryPlan(own, fields)
-
-
 def _simple_plan(topic: F2Topic, profile: DeviceProfile, target: Target) -> TelemetryPlan:
     rule = _rule(topic, profile.parameters)
     if rule.is_row:
-        target = Target(
-            target.device_id,
-            target.attributes,
-            target.slots,
-            0,
-            target.zone,
-            target.max_payload_bytes,
-        )
+        target = replace(target, flags=0)
     fields = compile_fields(rule)
     if rule.encoding == "boolean":
         return StatusPlan(target, fields, rule.metric, rule.unit)

@@ -17,6 +17,7 @@ from millrace.codecs.f2.findings import MAX_VALUES, Found, Kind
 from millrace.codecs.f2.frames import MAX_FRAME_BYTES
 from millrace.codecs.f2.instrument import FrameFields, Straight
 from millrace.codecs.f2.plan import Target, TelemetryPlan
+from millrace.codecs.f2.together import FrameColumns
 from millrace.model.decoded import Decoded
 from millrace.model.instants import DAY_NS, YEAR_2000_NS, parse_instant
 from millrace.model.quality import CLOCK
@@ -52,12 +53,24 @@ _read_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class FramePlan(TelemetryPlan):
-    """Frames of an instrument: one typed read, one unpacking, one run of readings."""
+    """Frames of an instrument: one typed read, one unpacking, one run of readings.
 
-    def __init__(self, target: Target, fields: FrameFields, straight: Straight) -> None:
+    `slots` are those of the template's values once all of them are known; from then on usual
+    messages may be decoded `together` with those of other controllers, or None.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        fields: FrameFields,
+        straight: Straight,
+        together: FrameColumns | None = None,
+    ) -> None:
         super().__init__(target, fields)
         self._straight = straight
         self._short: tuple[Any, ...] | None = None
+        self.slots: tuple[int, ...] = ()
+        self.together = together
 
     def decode(self, payload: bytes, received_at_ns: int, flags: int, out: Decoded) -> None:
         """Write what the payload says into `out`; see `model.codec.Plan`."""
@@ -97,11 +110,12 @@ class FramePlan(TelemetryPlan):
             for named in straight.points
         ]
         if len(keys) <= MAX_VALUES and all(key in self._cache for key in keys):
+            self.slots = tuple(self._cache[key] for key in keys)
             self._short = (
                 straight.cut,
                 straight.end,
                 straight.is_whole,
-                tuple(self._cache[key] for key in keys),
+                self.slots,
                 target.flags,
                 target.zone,
                 target.max_payload_bytes,

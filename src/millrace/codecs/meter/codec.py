@@ -9,6 +9,7 @@ from collections.abc import Callable
 from millrace.codecs.meter.notices import AckPlan, HelloPlan, OtaPlan, StatusPlan
 from millrace.codecs.meter.options import MeterOptions
 from millrace.codecs.meter.telemetry import TelemetryPlan
+from millrace.codecs.meter.together import CATEGORY, DatagramColumns
 from millrace.errors import RejectError
 from millrace.model.codec import Address, Plan
 from millrace.model.device import DeviceProfile
@@ -25,8 +26,7 @@ CATEGORIES = {
     "ota/status": "ota_status",
 }
 
-_PLANS: dict[str, Callable[[str, Slots, MeterOptions], Plan]] = {
-    "telemetry": TelemetryPlan,
+_NOTICES: dict[str, Callable[[str, Slots, MeterOptions], Plan]] = {
     "status": StatusPlan,
     "command_ack": AckPlan,
     "ota_status": OtaPlan,
@@ -40,6 +40,7 @@ class MeterCodec:
 
     def __init__(self, options: MeterOptions | None = None) -> None:
         self._options = options or MeterOptions()
+        self._together = DatagramColumns(self._options)
 
     def address(self, topic: str) -> Address | None:
         """Return whose message `iot/...` carries; None for other topics.
@@ -63,6 +64,8 @@ class MeterCodec:
         if address is None:
             raise RejectError("bad_topic", "not a topic of the meter family")
         device_id, options = address.device_id, self._options
+        if address.category == CATEGORY:
+            return TelemetryPlan(device_id, slots, options, self._together)
         if address.category == "hello":
             return HelloPlan(device_id, slots, options, profile.fw_version)
-        return _PLANS[address.category](device_id, slots, options)
+        return _NOTICES[address.category](device_id, slots, options)
