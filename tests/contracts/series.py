@@ -201,6 +201,9 @@ class SeriesContract:
                 answer = rig.query.raw(ids, span, limit=100_000, descending=descending)
                 assert rows_of(answer) == rig.oracle.raw(ids, span, descending=descending)
         assert rows_of(rig.query.latest(sorted(some))) == rig.oracle.latest(some)
+        started = self.make_query(rig.hot)
+        started.refresh()
+        assert rows_of(started.latest(sorted(some))) == rig.oracle.latest(some)
         exported = [row for part in rig.query.export(some, span) for row in rows_of(part)]
         expected = rig.oracle.select(some, span)
         assert exported == sorted(expected, key=lambda row: (some.index(row[0]), row[1]))

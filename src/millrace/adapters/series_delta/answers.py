@@ -16,6 +16,9 @@ from millrace.adapters.series_delta.sql import Rows, rows_of
 from millrace.adapters.series_delta.view import Selection, Sources, View, sources
 from millrace.errors import RetryError, StopError
 
+# What finding out which readings replace others takes for each reading and column, at most.
+_MIXED_CELL_BYTES = 180
+
 
 class Engine:
     """Asks DuckDB; any thread may ask, each question has a connection of its own.
@@ -32,11 +35,18 @@ class Engine:
         self._connection = open_engine(memory_bytes, threads=threads)
 
     def ask(
-        self, view: View, selection: Selection, columns: Sequence[str], question: str
+        self,
+        view: View,
+        selection: Selection,
+        columns: Sequence[str],
+        question: str,
+        *,
+        is_part: bool = False,
     ) -> pa.Table:
         """Return the answer to a question about the relation `readings`.
 
-        Shape: `readings` has series_id, time and `columns`.
+        Shape: `readings` has series_id, time and `columns`. The files of a view that `is_part` of
+        another are not replaced by those of the newest view when they have gone.
         Raises:
             RetryError: Too little memory, or files went away; ask again.
             StopError: A sealed file is damaged; it is named.
@@ -54,9 +64,13 @@ class Engine:
             newer = self._current()
             if not _missing(view, found):
                 raise _damaged(view, found, error) from error
-            if newer is view:
+            if newer is view or is_part:
                 raise RetryError(f"sealed files have gone: {error}") from error
         return self.ask(newer, selection, columns, question)
+
+    def mixed_rows(self, columns: Sequence[str]) -> int:
+        """Return about how many overlapping readings one question can take."""
+        return self._memory_bytes // (_MIXED_CELL_BYTES * (1 + len(columns)))
 
     def close(self) -> None:
         """Release the database; a second call does nothing."""

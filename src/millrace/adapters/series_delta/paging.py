@@ -2,7 +2,7 @@
 
 A page of raw readings is looked for day by day, a doubling number of days at a time, so that the
 first thousand of ten years cost no more than the days that hold them. An export goes by groups of
-series that fit into memory.
+series that fit into memory, and so does what is asked of readings of which some replace others.
 Source: API-030, API-033.
 """
 
@@ -15,6 +15,7 @@ from millrace.adapters.series_delta.view import (
     View,
     days_of,
     rows_per_series,
+    sources,
     span_of_days,
 )
 
@@ -60,6 +61,20 @@ def id_groups(
         part = Selection(np.array(sorted(ids), np.int64), wanted.first_us, wanted.stop_us)
         has_many = each > _MAX_EXPORT_ROWS
         yield ids, _days(view, part) if has_many else iter([part])
+
+
+def mixed_groups(view: View, wanted: Selection, max_rows: int) -> Iterator[Selection]:
+    """Yield parts of a selection, ids ascending, each with some `max_rows` overlapping readings."""
+    ids = wanted.ids
+    if ids is None or rows_per_series(view, wanted) * len(ids) <= max_rows:
+        yield wanted
+        return
+    found = sources(view, wanted)
+    rows = sum(file.rows for file in found.mixed) + found.is_hot_mixed * len(found.hot)
+    most = max((file.last_series - file.first_series + 1 for file in found.mixed), default=1)
+    count = max(1, int(max_rows * most / max(rows, 1)))
+    for start in range(0, len(ids), count):
+        yield Selection(ids[start : start + count], wanted.first_us, wanted.stop_us)
 
 
 def _days(view: View, part: Selection) -> Iterator[Selection]:

@@ -13,25 +13,28 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from millrace.adapters.series_delta.answers import Engine
-from millrace.adapters.series_delta.files import Columns
 from millrace.adapters.series_delta.latest import LatestArrays
-from millrace.adapters.series_delta.paging import day_groups, id_groups, page_filter
+from millrace.adapters.series_delta.latest_search import LatestSearch, columns_of
+from millrace.adapters.series_delta.paging import (
+    day_groups,
+    id_groups,
+    mixed_groups,
+    page_filter,
+)
 from millrace.adapters.series_delta.sql import (
     EXPORT_SQL,
-    NEWEST_SQL,
     SUMMARY_SQL,
     page_sql,
     windows_sql,
 )
 from millrace.adapters.series_delta.tail import ViewTail
-from millrace.adapters.series_delta.view import Selection, View, extent
+from millrace.adapters.series_delta.view import ALWAYS_US, Selection, extent
 from millrace.adapters.series_delta.windows import bucket_sql, pieces
 from millrace.errors import RejectError
 from millrace.ports.ledger import HotReadings
 from millrace.ports.series import READING_SCHEMA, Every, Span
 
 _ALL_COLUMNS = ("value", "flags", "attr_id")
-_ALWAYS = (-(2**62), 2**62)
 _BATCH_ROWS = 65_536
 
 
@@ -51,19 +54,19 @@ class DeltaQuery:
         self._tail = ViewTail(root.absolute(), hot, shard)
         self._engine = Engine(memory_bytes, threads, lambda: self._tail.view)
         self._latest = LatestArrays()
-        self._latest_through = 0
-        self._is_latest_behind = True
+        through_id = 0
         if latest_source is not None:
-            self._begin_latest(latest_source())
+            known = latest_source()
+            through_id = int((known.schema.metadata or {}).get(b"through_id", b"0"))
+            self._latest.take_in(columns_of(known), through_id)
+        self._search = LatestSearch(self._engine, self._latest, through_id)
 
     def refresh(self) -> int:
         arrived, has_missed = self._tail.advance()
         for run in arrived:
-            self._latest.take_in(run.rows)
-        if has_missed:
-            self._is_latest_behind = True
-        elif not self._is_latest_behind:
-            self._latest_through = self._tail.view.newest_id
+            self._latest.take_in(run.rows, run.last_batch)
+        self._search.follow(self._tail.view, has_missed=has_missed)
+        self._search.go_on(self._tail.view)
         return self._tail.view.newest_id
 
     def raw(
@@ -101,19 +104,22 @@ class DeltaQuery:
         wanted = extent(view, wanted)
         bucket = bucket_sql(pieces(every, wanted.first_us, wanted.stop_us), "t")
         question = windows_sql(bucket, functions, limit + 1)
-        answer = self._engine.ask(view, wanted, ("value",), question)
-        if len(answer) > limit:
-            raise RejectError("too_many_points", f"more than {limit} windows have readings")
-        return answer
+        answers: list[pa.Table] = []
+        for part in mixed_groups(view, wanted, self._engine.mixed_rows(("value",))):
+            answers.append(self._engine.ask(view, part, ("value",), question))
+            if sum(map(len, answers)) > limit:
+                raise RejectError("too_many_points", f"more than {limit} windows have readings")
+        return pa.concat_tables(answers)
 
     def latest(self, series_ids: Sequence[int] | None = None) -> pa.Table:
-        if self._is_latest_behind:
-            self._catch_up()
+        ids = None if series_ids is None else _sorted_ids(series_ids)
+        self._search.complete(self._tail.view, ids)
         return self._latest.table(series_ids)
 
     def summary(self, series_ids: Sequence[int]) -> pa.Table:
-        wanted = Selection(_sorted_ids(series_ids), *_ALWAYS)
-        return self._engine.ask(self._tail.view, wanted, (), SUMMARY_SQL)
+        view, wanted = self._tail.view, Selection(_sorted_ids(series_ids), *ALWAYS_US)
+        parts = mixed_groups(view, wanted, self._engine.mixed_rows(()))
+        return pa.concat_tables(self._engine.ask(view, part, (), SUMMARY_SQL) for part in parts)
 
     def export(self, series_ids: Sequence[int], span: Span) -> Iterator[pa.RecordBatch]:
         view, wanted = self._tail.view, _selection(series_ids, span)
@@ -127,23 +133,6 @@ class DeltaQuery:
         """Release the engine; a second call does nothing."""
         self._engine.close()
 
-    def _begin_latest(self, known: pa.Table) -> None:
-        self._latest.take_in(_columns(known))
-        through = (known.schema.metadata or {}).get(b"through_id", b"0")
-        self._latest_through = int(through)
-
-    def _catch_up(self) -> None:
-        """Take in what was sealed before it was seen here, and then the hot readings again."""
-        view = self._tail.view
-        missed = tuple(file for file in view.files if file.run.last_batch_id > self._latest_through)
-        everything = Selection(None, *_ALWAYS)
-        newest = self._engine.ask(View(view.root, missed), everything, _ALL_COLUMNS, NEWEST_SQL)
-        self._latest.take_in(_columns(newest))
-        for run in view.hot:
-            self._latest.take_in(run.rows)
-        self._latest_through = view.newest_id
-        self._is_latest_behind = False
-
 
 def _sorted_ids(series_ids: Sequence[int]) -> npt.NDArray[np.int64]:
     return np.unique(np.asarray(series_ids, np.int64))
@@ -152,13 +141,6 @@ def _sorted_ids(series_ids: Sequence[int]) -> npt.NDArray[np.int64]:
 def _selection(series_ids: Sequence[int], span: Span) -> Selection:
     """Return the selection whose microseconds lie in a span of nanoseconds."""
     return Selection(_sorted_ids(series_ids), -(-span.start_ns // 1000), -(-span.stop_ns // 1000))
-
-
-def _columns(table: pa.Table) -> Columns:
-    series, time_ns, value, flags, attr = (
-        table.column(name).to_numpy() for name in READING_SCHEMA.names
-    )
-    return Columns(series, np.floor_divide(time_ns, 1000), value, flags, attr)
 
 
 def _in_order_of(ids: Sequence[int], rows: pa.Table) -> pa.Table:

@@ -13,6 +13,9 @@ import numpy as np
 from millrace.adapters.series_delta.files import DAY_US, Columns, DataFile
 from millrace.adapters.series_delta.hot import HotRun, Ids, hot_rows
 
+# Before and after every instant that a reading can have.
+ALWAYS_US = (-(2**62), 2**62)
+
 
 @dataclass(frozen=True, slots=True)
 class View:
