@@ -21,6 +21,7 @@ from millrace.flow.pump import Pump
 from millrace.model.message import RawBatch
 from millrace.ports.log import Extent, LogReader
 from millrace.settings import LogSettings, Settings
+from millrace.store.tables import open_tables
 from millrace.wiring import places
 from millrace.wiring.logs import open_log_reader
 from millrace.wiring.middle import build_middle
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         log = PartitionRange(open_log_reader(settings), options.first, options.count)
         stack.enter_context(closing(log))
         ledger = stack.enter_context(closing(SqliteLedger(path)))
-        fleet = stack.enter_context(closing(SqlFleet(path)))
+        fleet = stack.enter_context(closing(SqlFleet(open_tables(path))))
         pump = Pump(
             log=log, ledger=ledger, fleet=fleet, middle=build_middle(settings, auto_devices=0),
             clock=SystemClock(), stream=places.STREAM,

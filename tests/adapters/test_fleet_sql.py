@@ -16,6 +16,7 @@ from millrace.store.bulk import bulk_devices
 from millrace.store.registry_write import registry_write
 from millrace.store.seeding import seed
 from millrace.store.sqlite import migrate, open_store
+from millrace.store.tables import SqliteTables, open_tables
 from tests.contracts.fleet import ACTIVATED_NS, CONTROLLER, FleetContract
 
 AT = stored_instant(ACTIVATED_NS)
@@ -67,7 +68,7 @@ def db(path: Path) -> Iterator[apsw.Connection]:
 @pytest.fixture
 def fleet(path: Path, db: apsw.Connection) -> Iterator[Fleet]:
     del db
-    fleet = SqlFleet(path)
+    fleet = SqlFleet(open_tables(path))
     yield fleet
     fleet.close()
 
@@ -168,9 +169,9 @@ def test_attached_without_template_has_no_versions(db: apsw.Connection, fleet: F
 
 def test_the_demo_is_wired_as_documented(path: Path) -> None:
     db = open_store(path)
-    seed(db, "demo", at_ns=ACTIVATED_NS)
+    seed(SqliteTables(db), "demo", at_ns=ACTIVATED_NS)
     db.close()
-    fleet = SqlFleet(path)
+    fleet = SqlFleet(open_tables(path))
     third = _one(fleet, "f2", "f2-123456abcdef")
     wired = {pin: (each.device_id, each.versions[0].id) for pin, each in third.pins.items()}
     assert wired == {(4, 3): ("dev-6", 2), (1, 1): ("dev-7", 4), (1, 2): ("dev-8", 5)}
@@ -182,7 +183,7 @@ def test_the_demo_is_wired_as_documented(path: Path) -> None:
 
 def test_changes_name_the_devices(db: apsw.Connection, fleet: Fleet) -> None:
     before = fleet.version()
-    with registry_write(db, at_ns=LATER_NS) as write:
+    with registry_write(SqliteTables(db), at_ns=LATER_NS) as write:
         write.audit("update", "template", "1")
     changes = fleet.changes(before)
     assert changes.version == before + 1
@@ -193,22 +194,23 @@ def test_a_registry_that_cannot_be_asked_is_never_unknown(path: Path) -> None:
     def locked(*_: object) -> bool:
         raise apsw.BusyError("database is locked")
 
-    fleet = SqlFleet(path)
-    fleet._db.exec_trace = locked
+    db = open_store(path, read_only=True)
+    fleet = SqlFleet(SqliteTables(db))
+    db.exec_trace = locked
     with pytest.raises(RetryError):
         fleet.profiles([("meter", "dc-meter-001")])
     with pytest.raises(RetryError):
         fleet.version()
-    fleet._db.exec_trace = None
+    db.exec_trace = None
     fleet.close()
 
 
 def test_ten_thousand_keys_are_a_handful_of_queries(path: Path) -> None:
     db = open_store(path)
     rows = ({"device_id": f"m-{n}", "family": "meter"} for n in range(10_000))
-    bulk_devices(db, rows, at_ns=ACTIVATED_NS)
+    bulk_devices(SqliteTables(db), rows, at_ns=ACTIVATED_NS)
     db.close()
-    fleet = SqlFleet(path)
+    fleet = SqlFleet(open_tables(path))
     begun = time.perf_counter()
     found = fleet.profiles([("meter", f"m-{n}") for n in range(10_000)])
     took_s = time.perf_counter() - begun

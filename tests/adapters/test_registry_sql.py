@@ -10,6 +10,7 @@ from millrace.adapters.registry_sql import SqlRegistry
 from millrace.ports.registry import DeviceQuery, Registry
 from millrace.schema.devices import devices
 from millrace.store.sqlite import migrate, open_store
+from millrace.store.tables import open_tables
 from tests.contracts.registry import RegistryContract, fill
 
 
@@ -30,7 +31,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def registry(path: Path) -> Iterator[Registry]:
-    registry = SqlRegistry(path)
+    registry = SqlRegistry(open_tables(path))
     yield registry
     registry.close()
 

@@ -25,6 +25,7 @@ from millrace.model.message import RawBatch
 from millrace.model.series import SeriesBook
 from millrace.model.work import gather
 from millrace.store.sqlite import migrate
+from millrace.store.tables import open_tables
 from tests.architecture.documents import ROOT, blocks
 from tests.codecs.outcome import compare, decode, instant
 
@@ -90,7 +91,7 @@ def test_a_device_that_nobody_registered_gets_its_row(tmp_path: Path) -> None:
     batch.add(TOPIC, (FOLDER / "cases" / "usual" / "payload").read_bytes(), 1_772_366_400 * 10**9)
     with (
         closing(SqliteLedger(tmp_path / "millrace.db")) as ledger,
-        closing(SqlFleet(tmp_path / "millrace.db")) as fleet,
+        closing(SqlFleet(open_tables(tmp_path / "millrace.db"))) as fleet,
     ):
         ledger.claim("process", "s", [0])
         wanted = middle.missing([batch])

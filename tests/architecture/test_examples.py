@@ -22,6 +22,7 @@ from millrace.serve.routes import ALL
 from millrace.settings import Settings
 from millrace.store.seeding import seed
 from millrace.store.sqlite import migrate, open_store
+from millrace.store.tables import SqliteTables, open_tables
 from millrace.wiring.middle import codecs
 from scripts.reference.routes import query_of
 from tests.architecture.documents import ROOT, Block, all_blocks, blocks
@@ -44,13 +45,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("demo") / "millrace.db"
     migrate(path)
     with closing(open_store(path)) as db:
-        seed(db, "demo", at_ns=0)
+        seed(SqliteTables(db), "demo", at_ns=0)
     return path
 
 
 @pytest.fixture
 def preview(store: Path) -> Iterator[Preview]:
-    with closing(SqlFleet(store)) as fleet:
+    with closing(SqlFleet(open_tables(store))) as fleet:
 
         def ask(topic: str, payload: bytes, settings: Settings) -> dict[str, Any]:
             previewer = Previewer(codecs(settings), fleet, ManualClock())
@@ -167,8 +168,8 @@ def test_statements_of_the_f2_guide_describe_the_instrument(tmp_path: Path) -> N
     path = tmp_path / "millrace.db"
     migrate(path)
     with closing(open_store(path)) as db:
-        seed(db, "demo", at_ns=0)
-        with closing(SqlFleet(path)) as fleet:
+        seed(SqliteTables(db), "demo", at_ns=0)
+        with closing(SqlFleet(open_tables(path))) as fleet:
             before = fleet.version()
             (statements,) = blocks(DEVICES / "f2.md", "sql")
             for _ in db.execute(statements.text):

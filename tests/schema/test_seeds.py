@@ -11,6 +11,7 @@ import pytest
 from millrace.schema.seeds import ALERT_RULES, DEVICE_TYPES
 from millrace.store.seeding import seed
 from millrace.store.sqlite import migrate, open_store
+from millrace.store.tables import SqliteTables
 
 AT_NS = 1_751_457_600_000_000_000
 
@@ -25,7 +26,7 @@ def db(tmp_path: Path) -> Iterator[apsw.Connection]:
 
 @pytest.fixture
 def demo(db: apsw.Connection) -> apsw.Connection:
-    seed(db, "demo", at_ns=AT_NS)
+    seed(SqliteTables(db), "demo", at_ns=AT_NS)
     return db
 
 
@@ -65,7 +66,7 @@ def test_base_rows_come_with_the_migration(db: apsw.Connection) -> None:
         (2, humidity, "humidity_sensor", "humidity_percent", 20, 80, "warning", humidity, 3.0),
         (3, health, None, "health_score", 0.3, None, "warning", health, 0.05),
     ]  # fmt: skip
-    assert seed(db, "base", at_ns=AT_NS) == 0
+    assert seed(SqliteTables(db), "base", at_ns=AT_NS) == 0
     assert _version(db) == 1
     assert db.execute("SELECT count(*) FROM users").fetchall() == [(0,)]
 
@@ -73,25 +74,25 @@ def test_base_rows_come_with_the_migration(db: apsw.Connection) -> None:
 def test_absent_base_rows_are_put_back(db: apsw.Connection) -> None:
     db.execute("DELETE FROM alert_rules")
     db.execute("DELETE FROM device_types WHERE code = 'generic'")
-    assert seed(db, "base", at_ns=AT_NS) == len(ALERT_RULES) + 1
+    assert seed(SqliteTables(db), "base", at_ns=AT_NS) == len(ALERT_RULES) + 1
     assert db.execute("SELECT count(*) FROM device_types").fetchall() == [(len(DEVICE_TYPES),)]
     assert _version(db) == 2
 
 
 def test_demo_is_one_registry_write_and_never_overwrites(db: apsw.Connection) -> None:
-    assert seed(db, "demo", at_ns=AT_NS) == 63
+    assert seed(SqliteTables(db), "demo", at_ns=AT_NS) == 63
     assert _version(db) == 2
     audit = db.execute("SELECT action, object_type, object_id, registry_version FROM audit_log")
     assert audit.fetchall() == [("seed", "registry", "demo", 2)]
     db.execute("UPDATE devices SET device_name = 'Mine' WHERE id = 1")
-    assert seed(db, "demo", at_ns=AT_NS + 1) == 0
+    assert seed(SqliteTables(db), "demo", at_ns=AT_NS + 1) == 0
     assert _version(db) == 2
     assert db.execute("SELECT device_name FROM devices WHERE id = 1").fetchall() == [("Mine",)]
 
 
 def test_unknown_kind_is_refused(db: apsw.Connection) -> None:
     with pytest.raises(ValueError, match="other"):
-        seed(db, "other", at_ns=AT_NS)
+        seed(SqliteTables(db), "other", at_ns=AT_NS)
 
 
 def test_devices_have_the_documented_numbers(demo: apsw.Connection) -> None:
@@ -258,7 +259,7 @@ def test_a_used_registry_gets_other_numbers(db: apsw.Connection) -> None:
     db.execute("INSERT INTO devices (device_id, device_name) VALUES ('seen', 'seen')")
     db.execute("INSERT INTO devices (device_id, device_name) VALUES ('gone', 'gone')")
     db.execute("DELETE FROM devices WHERE device_id = 'gone'")
-    seed(db, "demo", at_ns=AT_NS)
+    seed(SqliteTables(db), "demo", at_ns=AT_NS)
     rows = db.execute("SELECT id, device_id FROM devices WHERE role = 'attached' ORDER BY id")
     assert rows.fetchall() == [(number, f"dev-{number}") for number in range(6, 11)]
     wired = db.execute("SELECT device_id FROM pins ORDER BY id").fetchall()

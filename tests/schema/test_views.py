@@ -9,6 +9,7 @@ import pytest
 from millrace.schema.views import VIEWS
 from millrace.store.seeding import seed
 from millrace.store.sqlite import migrate, open_store
+from millrace.store.tables import SqliteTables
 
 COLUMNS = {
     "DeviceType": "DeviceTypeId Name",
@@ -37,7 +38,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("views") / "millrace.db"
     migrate(path)
     db = open_store(path)
-    seed(db, "demo", at_ns=1_751_457_600_000_000_000)
+    seed(SqliteTables(db), "demo", at_ns=1_751_457_600_000_000_000)
     db.close()
     return path
 

@@ -10,6 +10,7 @@ from millrace.settings import Settings
 from millrace.simulate.plan import FAMILIES, Plan, demo, devices
 from millrace.store.seeding import seed
 from millrace.store.sqlite import migrate, open_store
+from millrace.store.tables import SqliteTables
 from millrace.wiring.simulated import simulated_profiles
 from tests.simulate.worlds import START_NS
 
@@ -20,7 +21,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     migrate(folder / "millrace.db")
     with closing(open_store(folder / "millrace.db")) as db:
-        seed(db, "demo", at_ns=START_NS)
+        seed(SqliteTables(db), "demo", at_ns=START_NS)
         db.execute(
             "INSERT INTO devices (device_id, family, role, device_name, mac_address, created_at,"
             " updated_at) SELECT 'f2-0000000000ff', family, role, 'More', '0000000000ff',"

@@ -8,6 +8,7 @@ import pytest
 from millrace.errors import StopError
 from millrace.store.bulk import bulk_devices
 from millrace.store.registry_write import Actor, NothingChanged, registry_write
+from millrace.store.tables import SqliteTables
 
 AT_NS = 1_751_457_600_000_000_000
 AT = "2025-07-02T12:00:00.000000Z"
@@ -18,7 +19,7 @@ def _version(db: apsw.Connection) -> object:
 
 
 def test_a_write_takes_the_next_version_and_is_audited(db: apsw.Connection) -> None:
-    with registry_write(db, at_ns=AT_NS, actor=Actor("user", "ada")) as write:
+    with registry_write(SqliteTables(db), at_ns=AT_NS, actor=Actor("user", "ada")) as write:
         assert write.version == 2
         db.execute("UPDATE alert_rules SET enabled = 0 WHERE rule_id = 1")
         write.audit("update", "alert_rule", "1", before={"enabled": True}, after={"enabled": False})
@@ -42,13 +43,13 @@ def test_a_failed_write_takes_no_version(db: apsw.Connection) -> None:
 
 
 def _write_as(db: apsw.Connection, actor: Actor) -> None:
-    with registry_write(db, at_ns=AT_NS, actor=actor) as write:
+    with registry_write(SqliteTables(db), at_ns=AT_NS, actor=actor) as write:
         write.audit("update", "device", "x")
 
 
 def test_a_write_that_changes_nothing_takes_no_version(db: apsw.Connection) -> None:
     before = _version(db)
-    with registry_write(db, at_ns=AT_NS):
+    with registry_write(SqliteTables(db), at_ns=AT_NS):
         raise NothingChanged
     assert _version(db) == before
 
@@ -59,7 +60,7 @@ def test_bulk_devices_are_one_write(db: apsw.Connection) -> None:
         {"device_id": "m-2", "family": "meter", "device_name": "Second", "location": "Depot"},
         {"device_id": "m-1", "family": "sensors"},
     ]
-    assert bulk_devices(db, rows, at_ns=AT_NS) == 2
+    assert bulk_devices(SqliteTables(db), rows, at_ns=AT_NS) == 2
     stored = db.execute(
         "SELECT device_id, device_name, family, location, metadata, created_at FROM devices"
     )
@@ -72,14 +73,14 @@ def test_bulk_devices_are_one_write(db: apsw.Connection) -> None:
 
 def test_bulk_devices_keep_the_rules_of_the_table(db: apsw.Connection) -> None:
     with pytest.raises(ValueError, match="nonsense"):
-        bulk_devices(db, [{"device_id": "m-1", "nonsense": 1}], at_ns=AT_NS)
+        bulk_devices(SqliteTables(db), [{"device_id": "m-1", "nonsense": 1}], at_ns=AT_NS)
     with pytest.raises(StopError, match="ck_devices_device_id"):
-        bulk_devices(db, [{"device_id": "ok"}, {"device_id": "not ok"}], at_ns=AT_NS)
+        bulk_devices(SqliteTables(db), [{"device_id": "ok"}, {"device_id": "not ok"}], at_ns=AT_NS)
     assert db.execute("SELECT count(*) FROM devices").fetchall() == [(0,)]
 
 
 def test_deleting_a_device_takes_its_own_rows_along(db: apsw.Connection) -> None:
-    bulk_devices(db, [{"device_id": "m-1", "family": "meter"}], at_ns=AT_NS)
+    bulk_devices(SqliteTables(db), [{"device_id": "m-1", "family": "meter"}], at_ns=AT_NS)
     db.execute("INSERT INTO device_configs (device_id, config_key) VALUES ('m-1', 'k')")
     db.execute(
         "INSERT INTO alert_rules (device_id, metric_name, threshold_max) VALUES ('m-1','x',1)"

@@ -221,6 +221,7 @@ def test_a_killed_migration_has_not_happened(path: Path, allowed: int) -> None:
 def test_two_migrators_do_it_once(path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from millrace.store.sqlite import migrate\n"
+        "from millrace.store.tables import open_tables\n"
         "print(migrate(Path(sys.argv[1])))"
     )
     command = [sys.executable, "-c", code, str(path)]
@@ -252,7 +253,10 @@ def test_working_does_not_import_what_migrating_needs(path: Path) -> None:
         "from millrace.adapters.fleet_sql import SqlFleet\n"
         "from millrace.adapters.registry_sql import SqlRegistry\n"
         "from millrace.store.sqlite import migrate\n"
-        "path = Path(sys.argv[1]); migrate(path); SqlFleet(path).version(); SqlRegistry(path)\n"
+        "from millrace.store.tables import open_tables\n"
+        "path = Path(sys.argv[1]); migrate(path)\n"
+        "SqlFleet(open_tables(path)).version()\n"
+        "SqlRegistry(open_tables(path))\n"
         "loaded = {'sqlalchemy', 'alembic'} & sys.modules.keys()\n"
         "sys.exit(str(loaded) if loaded else 0)\n"
     )

@@ -7,6 +7,7 @@ import pytest
 
 from millrace.store.registry_write import registry_write
 from millrace.store.seeding import seed
+from millrace.store.tables import SqliteTables
 from millrace.store.touched import MAX_DEVICES, touched_devices
 
 AT_NS = 1_751_457_600_000_000_000
@@ -15,12 +16,12 @@ SINCE = 2
 
 @pytest.fixture
 def demo(db: apsw.Connection) -> apsw.Connection:
-    seed(db, "demo", at_ns=AT_NS)
+    seed(SqliteTables(db), "demo", at_ns=AT_NS)
     return db
 
 
 def _write(db: apsw.Connection, kind: str, object_id: str, **states: Any) -> int:
-    with registry_write(db, at_ns=AT_NS) as write:
+    with registry_write(SqliteTables(db), at_ns=AT_NS) as write:
         write.audit("update", kind, object_id, **states)
     return write.version
 
@@ -55,7 +56,7 @@ def test_touched(
     demo: apsw.Connection, kind: str, object_id: str, states: dict[str, Any], devices: set[str]
 ) -> None:
     version = _write(demo, kind, object_id, **states)
-    assert touched_devices(demo, SINCE, version) == frozenset(devices)
+    assert touched_devices(SqliteTables(demo), SINCE, version) == frozenset(devices)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_any_device_when_the_log_does_not_say(
     demo: apsw.Connection, kind: str, states: dict[str, Any]
 ) -> None:
     version = _write(demo, kind, "1", **states)
-    assert touched_devices(demo, SINCE, version) is None
+    assert touched_devices(SqliteTables(demo), SINCE, version) is None
 
 
 def test_several_writes_add_up_and_other_rows_are_stepped_over(demo: apsw.Connection) -> None:
@@ -82,14 +83,14 @@ def test_several_writes_add_up_and_other_rows_are_stepped_over(demo: apsw.Connec
         " VALUES ('user', 'ada', 'login', 'user', '1')"
     )
     version = _write(demo, "device", "b")
-    assert touched_devices(demo, SINCE, version) == frozenset({"a", "b"})
-    assert touched_devices(demo, version - 1, version) == frozenset({"b"})
-    assert touched_devices(demo, version, version) == frozenset()
+    assert touched_devices(SqliteTables(demo), SINCE, version) == frozenset({"a", "b"})
+    assert touched_devices(SqliteTables(demo), version - 1, version) == frozenset({"b"})
+    assert touched_devices(SqliteTables(demo), version, version) == frozenset()
 
 
 def test_a_version_without_a_trail_touches_everything(demo: apsw.Connection) -> None:
-    with registry_write(demo, at_ns=AT_NS):
+    with registry_write(SqliteTables(demo), at_ns=AT_NS):
         pass
     version = _write(demo, "device", "b")
-    assert touched_devices(demo, SINCE, version) is None
-    assert touched_devices(demo, version + 1, version) is None
+    assert touched_devices(SqliteTables(demo), SINCE, version) is None
+    assert touched_devices(SqliteTables(demo), version + 1, version) is None

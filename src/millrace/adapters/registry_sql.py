@@ -1,19 +1,19 @@
-"""Devices, series, events and counters as the API reads them, from the SQLite store.
+"""Devices, series, events and counters as the API reads them.
 
-Each call is one short read transaction: an open one would keep the write-ahead log from being
-checkpointed. Statements are fixed texts; a filter that is not set is a NULL parameter.
+Each call is one short read transaction: an open one would keep SQLite from checkpointing.
+Statements are fixed texts; a filter that is not set is a NULL parameter.
 Source: API-060 to API-062, API-072, REG-020, MON-030.
 """
 
 import json
+import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from millrace.errors import NotFoundError
 from millrace.model.series import SeriesKey
 from millrace.ports.registry import DeviceQuery, EventQuery, EventView, SeriesRow
-from millrace.store.sqlite import open_store, reading
+from millrace.schema.tables import Row, Tables
 
 _COLUMNS: Final = (
     "id", "device_id", "family", "role", "registered", "device_name", "device_type",
@@ -32,29 +32,28 @@ _DEVICES: Final = (
     " OR substr(group_path, 1, length(:below)) = :below)"
     " AND (:connection IS NULL OR connection_status = :connection)"
     " AND (:registered IS NULL OR registered = :registered)"
-    " AND (:text IS NULL OR instr(lower(device_id), lower(:text))"
-    " OR instr(lower(device_name), lower(:text)))"
+    " AND (:text IS NULL OR lower(device_id) LIKE lower(:text) ESCAPE '!'"
+    " OR lower(device_name) LIKE lower(:text) ESCAPE '!')"
     " AND (:after_at IS NULL OR (created_at, id) < (:after_at, :after_id))"
     " ORDER BY created_at DESC, id DESC LIMIT :limit"
 )
 _SERIES: Final = (
     "SELECT series_id, device_id, metric, channel, unit FROM series"
-    " WHERE (?1 IS NULL OR device_id IN (SELECT value FROM json_each(?1)))"
-    " AND (?2 IS NULL OR metric IN (SELECT value FROM json_each(?2)))"
-    " AND (?3 IS NULL OR channel IN (SELECT value FROM json_each(?3)))"
+    " WHERE (:metrics IS NULL OR metric IN (SELECT k.value FROM texts(:metrics) k))"
+    " AND (:channels IS NULL OR channel IN (SELECT k.value FROM texts(:channels) k))"
     " ORDER BY series_id"
 )
 # Of its own, so that the devices drive the index on (device_id, metric, channel).
 _SERIES_OF_DEVICES: Final = (
     "SELECT s.series_id, s.device_id, s.metric, s.channel, s.unit"
-    " FROM (SELECT DISTINCT value FROM json_each(?1)) k"
-    " CROSS JOIN series s ON s.device_id = k.value"
-    " WHERE (?2 IS NULL OR s.metric IN (SELECT value FROM json_each(?2)))"
-    " AND (?3 IS NULL OR s.channel IN (SELECT value FROM json_each(?3)))"
+    " FROM (SELECT DISTINCT k.value FROM texts(:devices) k) d"
+    " CROSS JOIN series s ON s.device_id = d.value"
+    " WHERE (:metrics IS NULL OR s.metric IN (SELECT k.value FROM texts(:metrics) k))"
+    " AND (:channels IS NULL OR s.channel IN (SELECT k.value FROM texts(:channels) k))"
     " ORDER BY s.series_id"
 )
 _ATTRIBUTES: Final = (
-    "SELECT a.attr_id, a.body FROM json_each(?) k CROSS JOIN attributes a ON a.attr_id = k.value"
+    "SELECT a.attr_id, a.body FROM numbers(:ids) k CROSS JOIN attributes a ON a.attr_id = k.value"
 )
 _EVENTS: Final = (
     "SELECT id, position, device_id, type, time_ns, data FROM events WHERE device_id = :device_id"
@@ -64,20 +63,19 @@ _EVENTS: Final = (
     " (SELECT time_ns, id FROM events WHERE id = :after_id))"
     " ORDER BY time_ns DESC, id DESC LIMIT :limit"
 )
-_Values = tuple[str | int | None, ...] | dict[str, str | int | None]
 _ALL_TIME: Final = (-(2**63), 2**63 - 1)
 
 
 class SqlRegistry:
     """Read access for the API; see `ports.registry.Registry`."""
 
-    def __init__(self, path: Path) -> None:
-        self._db = open_store(path, read_only=True)
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
 
     def devices(self, query: DeviceQuery) -> list[dict[str, Any]]:
         after_at, after_id = query.after or (None, None)
         group = query.group_path
-        values: _Values = {
+        values = {
             "status": query.status,
             "device_type": query.device_type,
             "family": query.family,
@@ -85,15 +83,15 @@ class SqlRegistry:
             "below": None if group is None else group.rstrip("/") + "/",
             "connection": query.connection_status,
             "registered": query.registered,
-            "text": query.text,
+            "text": None if query.text is None else _containing(query.text),
             "after_at": after_at,
             "after_id": after_id,
             "limit": query.limit,
         }
-        return [_device(row) for row in self._all(_DEVICES, values)]
+        return [_device(row) for row in self._all(_DEVICES, **values)]
 
     def device(self, device_id: str) -> dict[str, Any]:
-        rows = self._all(f"{_DEVICE} WHERE device_id = ?", (device_id,))
+        rows = self._all(f"{_DEVICE} WHERE device_id = :device_id", device_id=device_id)
         if not rows:
             raise NotFoundError(f"there is no device {device_id}")
         return _device(rows[0])
@@ -104,17 +102,20 @@ class SqlRegistry:
         metrics: Sequence[str] | None = None,
         channels: Sequence[str] | None = None,
     ) -> list[SeriesRow]:
-        query = _SERIES if device_ids is None else _SERIES_OF_DEVICES
-        rows = self._all(query, tuple(map(_list, (device_ids, metrics, channels))))
+        filters = {"metrics": _list(metrics), "channels": _list(channels)}
+        if device_ids is None:
+            rows = self._all(_SERIES, **filters)
+        else:
+            rows = self._all(_SERIES_OF_DEVICES, devices=list(device_ids), **filters)
         return [SeriesRow(number, SeriesKey(*key), unit) for number, *key, unit in rows]
 
     def attributes(self, attr_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-        rows = self._all(_ATTRIBUTES, (json.dumps([int(each) for each in attr_ids]),))
+        rows = self._all(_ATTRIBUTES, ids=[int(each) for each in attr_ids])
         return {number: json.loads(body) for number, body in rows}
 
     def events(self, query: EventQuery) -> list[EventView]:
         start_ns, stop_ns = _ALL_TIME
-        values: _Values = {
+        values = {
             "device_id": query.device_id,
             "type": query.type,
             "start_ns": start_ns if query.start_ns is None else query.start_ns,
@@ -124,20 +125,20 @@ class SqlRegistry:
         }
         return [
             EventView(number, position, device_id, type_, time_ns, json.loads(data))
-            for number, position, device_id, type_, time_ns, data in self._all(_EVENTS, values)
+            for number, position, device_id, type_, time_ns, data in self._all(_EVENTS, **values)
         ]
 
     def counters(self) -> dict[tuple[str, str, str], int]:
-        rows = self._all("SELECT outcome, family, detail, count FROM counters", ())
+        rows = self._all("SELECT outcome, family, detail, count FROM counters")
         return {(outcome, family, detail): number for outcome, family, detail, number in rows}
 
     def close(self) -> None:
         """Release the connection."""
-        self._db.close()
+        self._tables.close()
 
-    def _all(self, query: str, values: _Values) -> list[tuple[Any, ...]]:
-        with reading(self._db):
-            return self._db.execute(query, values).fetchall()
+    def _all(self, query: str, /, **values: Any) -> list[Row]:
+        with self._tables.reading() as asked:
+            return asked.rows(query, **values)
 
 
 def _device(row: tuple[Any, ...]) -> dict[str, Any]:
@@ -147,5 +148,11 @@ def _device(row: tuple[Any, ...]) -> dict[str, Any]:
     return device
 
 
-def _list(values: Sequence[str] | None) -> str | None:
-    return None if values is None else json.dumps(list(values))
+def _list(values: Sequence[str] | None) -> list[str] | None:
+    return None if values is None else list(values)
+
+
+def _containing(text: str) -> str:
+    """Return the pattern of texts that contain this one."""
+    escaped = re.sub(r"([!%_])", r"!\1", text)
+    return f"%{escaped}%"

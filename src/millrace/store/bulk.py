@@ -6,9 +6,9 @@ Source: REG-101 (a bulk import is one registry write), D-27.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import apsw
 import msgspec
 
+from millrace.schema.tables import Tables
 from millrace.store.registry_write import SYSTEM, Actor, registry_write
 
 _DEFAULTS: Final[dict[str, Any]] = {
@@ -28,12 +28,13 @@ _DEFAULTS: Final[dict[str, Any]] = {
 }
 _INSERT: Final = (
     f"INSERT INTO devices ({', '.join(_DEFAULTS)}, created_at, updated_at)"  # noqa: S608 - own names
-    f" VALUES ({', '.join('?' * len(_DEFAULTS))}, ?, ?) ON CONFLICT (device_id) DO NOTHING"
+    f" VALUES ({', '.join(f':{name}' for name in _DEFAULTS)}, :at, :at)"
+    " ON CONFLICT (device_id) DO NOTHING"
 )
 
 
 def bulk_devices(
-    db: apsw.Connection, rows: Iterable[Mapping[str, Any]], *, at_ns: int, actor: Actor = SYSTEM
+    tables: Tables, rows: Iterable[Mapping[str, Any]], *, at_ns: int, actor: Actor = SYSTEM
 ) -> int:
     """Insert devices as one registry write; return how many were absent.
 
@@ -43,17 +44,15 @@ def bulk_devices(
         ValueError: A row has another column.
         StopError: A row breaks a rule of the table; nothing was written.
     """
-    with registry_write(db, at_ns=at_ns, actor=actor) as write:
-        before = db.total_changes()
-        db.executemany(_INSERT, (_values(row, write.at) for row in rows))
-        inserted = db.total_changes() - before
+    with registry_write(tables, at_ns=at_ns, actor=actor) as write:
+        inserted = write.changes.change_all(_INSERT, (_values(row, write.at) for row in rows))
         write.audit("import", "registry", "devices", after={"rows": inserted})
     return inserted
 
 
-def _values(row: Mapping[str, Any], at: str) -> tuple[Any, ...]:
+def _values(row: Mapping[str, Any], at: str) -> dict[str, Any]:
     if not row.keys() <= _DEFAULTS.keys():
         raise ValueError(f"unknown columns: {sorted(row.keys() - _DEFAULTS.keys())}")
     full = {**_DEFAULTS, "device_name": row["device_id"], **row}
     full["metadata"] = msgspec.json.encode(full["metadata"]).decode()
-    return (*full.values(), at, at)
+    return {**full, "at": at}

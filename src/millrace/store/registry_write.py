@@ -20,11 +20,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import apsw
 import msgspec
 
 from millrace.schema.instants import stored_instant
-from millrace.store.transaction import transaction
+from millrace.schema.tables import Changes, Tables
 
 _encode = msgspec.json.Encoder().encode
 
@@ -47,7 +46,7 @@ class NothingChanged(Exception):  # noqa: N818 - an outcome, not an error
 class RegistryWrite:
     """A registry write under way. Units: `at` as stored."""
 
-    db: apsw.Connection
+    changes: Changes
     version: int
     at: str
     actor: Actor
@@ -62,40 +61,39 @@ class RegistryWrite:
         after: Mapping[str, Any] | Sequence[str] | None = None,
     ) -> None:
         """Write down what was done; never hand in a secret, a hash or a claiming code."""
-        self.db.execute(
+        self.changes.change(
             "INSERT INTO audit_log (at, actor_kind, actor, action, object_type, object_id,"
-            " before, after, registry_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (self.at, *self.actor, action, object_type, object_id, _json(before), _json(after),
-             self.version),
+            " before, after, registry_version) VALUES (:at, :kind, :name, :action, :object_type,"
+            " :object_id, :before, :after, :version)",
+            **self.actor._asdict(), at=self.at, action=action, object_type=object_type,
+            object_id=object_id, before=_json(before), after=_json(after), version=self.version,
         )  # fmt: skip
 
 
 @contextmanager
-def registry_write(
-    db: apsw.Connection, *, at_ns: int, actor: Actor = SYSTEM
-) -> Iterator[RegistryWrite]:
+def registry_write(tables: Tables, *, at_ns: int, actor: Actor = SYSTEM) -> Iterator[RegistryWrite]:
     """Run the body as one registry write.
 
     Raises:
-        RetryError: Busy or no space; nothing was written.
-        StopError: The disk or the file cannot be trusted any more.
+        RetryError: Busy, away or no space; nothing was written.
+        StopError: A rule of the tables forbids it, or the database cannot be trusted any more.
     """
     at = stored_instant(at_ns)
     try:
-        with transaction(db):
-            yield RegistryWrite(db, next_version(db, at), at, actor)
+        with tables.writing() as changes:
+            yield RegistryWrite(changes, _next_version(changes, at), at, actor)
     except NothingChanged:
         return
 
 
-def next_version(db: apsw.Connection, at: str) -> int:
-    """Take the next registry version; the first statement of every registry write."""
-    rows = db.execute(
-        "UPDATE registry_version SET version = version + 1, changed_at = ? WHERE id = 1"
+def _next_version(changes: Changes, at: str) -> int:
+    """Take the next version first: who waits for its row makes versions dense and in order."""
+    [(version,)] = changes.rows(
+        "UPDATE registry_version SET version = version + 1, changed_at = :at WHERE id = 1"
         " RETURNING version",
-        (at,),
-    ).fetchall()
-    return int(str(rows[0][0]))
+        at=at,
+    )
+    return int(version)
 
 
 def _json(value: Mapping[str, Any] | Sequence[str] | None) -> str | None:

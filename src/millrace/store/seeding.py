@@ -7,10 +7,10 @@ Source: REG-130 to REG-136.
 from collections.abc import Mapping
 from typing import Any, Final
 
-import apsw
 import msgspec
 
 from millrace.schema import seeds
+from millrace.schema.tables import Changes, Tables
 from millrace.store.registry_write import SYSTEM, Actor, NothingChanged, registry_write
 
 KINDS: Final = ("base", "demo")
@@ -21,17 +21,27 @@ _STAMPS: Final = {
     "devices": ("created_at", "updated_at"),
     "template_versions": ("created_at", "activated_at"),
 }
+_NATURAL_KEYS: Final = {
+    "alert_rules": ("name",),
+    "connectors": ("controller_id", "connector_number"),
+    "data_point_icons": ("icon_name",),
+    "device_templates": ("name", "model"),
+    "device_types": ("code",),
+    "devices": ("device_id",),
+    "pins": ("connector_id", "position"),
+}
+_NUMBERS: Final = {"alert_rules": "rule_id"}
 
 
-def seed(db: apsw.Connection, kind: str, *, at_ns: int, actor: Actor = SYSTEM) -> int:
+def seed(tables: Tables, kind: str, *, at_ns: int, actor: Actor = SYSTEM) -> int:
     """Insert the `base` rows, or those and the `demo` rows; return how many were absent.
 
     Idempotent: yes; when nothing is absent no registry version is taken.
     """
     if kind not in KINDS:
         raise ValueError(kind)
-    with registry_write(db, at_ns=at_ns, actor=actor) as write:
-        sower = _Sower(db, write.at)
+    with registry_write(tables, at_ns=at_ns, actor=actor) as write:
+        sower = _Sower(write.changes, write.at)
         sower.base()
         if kind == "demo":
             sower.demo()
@@ -45,8 +55,8 @@ def seed(db: apsw.Connection, kind: str, *, at_ns: int, actor: Actor = SYSTEM) -
 class _Sower:
     """Inserts seeded rows and counts those that were absent."""
 
-    def __init__(self, db: apsw.Connection, at: str) -> None:
-        self._db = db
+    def __init__(self, changes: Changes, at: str) -> None:
+        self._changes = changes
         self._at = at
         self.inserted = 0
 
@@ -89,7 +99,9 @@ class _Sower:
             {"device_template_id": number, "version": 1, "status": "active"},
         )
         for point in template.points:
-            icon = self._find("SELECT id FROM data_point_icons WHERE icon_name = ?", point.label)
+            icon = self._find(
+                "SELECT id FROM data_point_icons WHERE icon_name = :name", name=point.label
+            )
             self._insert(
                 "data_points",
                 {
@@ -116,15 +128,13 @@ class _Sower:
         )
 
     def _attached(self, attached: seeds.Attached) -> str:
-        known = self._db.execute(
-            "SELECT device_id FROM devices WHERE claiming_code = ?", (attached.claiming_code,)
-        ).fetchone()
-        if known is not None:
-            return str(known[0])
+        known = self._changes.rows(
+            "SELECT device_id FROM devices WHERE claiming_code = :code", code=attached.claiming_code
+        )
+        if known:
+            return str(known[0][0])
         # The name holds the number, so the number has to be known before the row is there.
-        number = self._find(
-            "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = ?", "devices"
-        )[0]
+        number = self._changes.next_number("devices")
         self._insert(
             "devices",
             {
@@ -153,9 +163,9 @@ class _Sower:
 
     def _wire(self, wire: seeds.Wire, device_id: str) -> None:
         connector = self._find(
-            "SELECT id FROM connectors WHERE controller_id = ? AND connector_number = ?",
-            f"f2-{wire.mac_address}",
-            wire.connector,
+            "SELECT id FROM connectors WHERE controller_id = :id AND connector_number = :number",
+            id=f"f2-{wire.mac_address}",
+            number=wire.connector,
         )
         self._insert(
             "pins",
@@ -169,7 +179,9 @@ class _Sower:
     def _typed(self, model: str) -> dict[str, Any]:
         template = next(each for each in seeds.TEMPLATES if each.model == model)
         number = self._find(
-            "SELECT id FROM device_templates WHERE name = ? AND model = ?", template.name, model
+            "SELECT id FROM device_templates WHERE name = :name AND model = :model",
+            name=template.name,
+            model=model,
         )[0]
         return {"device_template_id": number, "device_type": self._type_of(template)[1]}
 
@@ -178,25 +190,34 @@ class _Sower:
         name = next(row["name"] for row in seeds.DEVICE_TYPES if row["code"] == code)
         # A type of that name made by hand took the place of the seeded one.
         return self._find(
-            "SELECT id, code FROM device_types WHERE code = ?1 OR name = ?2 ORDER BY code <> ?1",
-            code,
-            name,
+            "SELECT id, code FROM device_types WHERE code = :code OR name = :name"
+            " ORDER BY code <> :code",
+            code=code,
+            name=name,
         )
 
-    def _find(self, query: str, *values: object) -> tuple[Any, ...]:
-        return tuple(self._db.execute(query, values).fetchall()[0])
+    def _find(self, query: str, /, **values: object) -> tuple[Any, ...]:
+        return self._changes.rows(query, **values)[0]
 
     def _insert(self, table: str, row: Mapping[str, Any]) -> int | None:
+        """Insert a row whose natural key is absent; return its number, else None."""
         stamped = {**row, **dict.fromkeys(_STAMPS.get(table, ()), self._at)}
-        columns = ", ".join(stamped)
-        marks = ", ".join("?" * len(stamped))
+        columns, marks = ", ".join(stamped), ", ".join(f":{name}" for name in stamped)
         # Names come from the seeds of this package, never from input.
-        query = f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
-        self._db.execute(query, tuple(stamped.values()))
-        if not self._db.changes():
+        key = " AND ".join(f"{name} = :{name}" for name in _NATURAL_KEYS.get(table, ()))
+        # A number that a conflict uses up is gone on PostgreSQL, so it is looked for first.
+        if key and self._changes.rows(
+            f"SELECT 1 FROM {table} WHERE {key}",  # noqa: S608
+            **{name: stamped[name] for name in _NATURAL_KEYS[table]},
+        ):
             return None
-        self.inserted += 1
-        return self._db.last_insert_rowid()
+        inserted = self._changes.rows(
+            f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
+            f" ON CONFLICT DO NOTHING RETURNING {_NUMBERS.get(table, 'id')}",
+            **stamped,
+        )
+        self.inserted += len(inserted)
+        return int(inserted[0][0]) if inserted else None
 
 
 def _json(value: object) -> str:

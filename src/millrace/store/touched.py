@@ -6,15 +6,15 @@ Source: REG-116, REG-117, D-25.
 """
 
 import json
-from contextlib import closing
+from collections.abc import Iterator
 from typing import Any, Final
 
-import apsw
-
 from millrace.schema.identity import f2_device_id
+from millrace.schema.tables import Questions
 
 MAX_DEVICES: Final = 1000
 MAX_ROWS: Final = 5000
+_SLICE: Final = 250
 
 _WITHOUT_EFFECT: Final = frozenset({"alert_rule", "device_type", "icon", "user", "api_key"})
 _OF_DEVICE: Final = frozenset({"connector", "decoder_binding", "device_config", "parameter", "pin"})
@@ -22,23 +22,24 @@ _OF_TEMPLATE: Final = frozenset({"data_point", "template", "template_version"})
 
 # The newest rows are the ones asked for; logins and the like have no version and are stepped over.
 _AUDIT: Final = (
-    "SELECT registry_version, object_type, object_id, before, after FROM audit_log"
-    " WHERE registry_version IS NOT NULL ORDER BY id DESC LIMIT ?"
+    "SELECT id, registry_version, object_type, object_id, before, after FROM audit_log"
+    " WHERE registry_version IS NOT NULL AND id < :below ORDER BY id DESC LIMIT :limit"
 )
 _DEVICES_OF_TEMPLATES: Final = (
-    "SELECT d.device_id FROM json_each(?) k CROSS JOIN devices d ON d.device_template_id = k.value"
-    " LIMIT ?"
+    "SELECT d.device_id FROM numbers(:ids) k"
+    " CROSS JOIN devices d ON d.device_template_id = k.value LIMIT :limit"
 )
 _CONTROLLERS: Final = (
-    "SELECT DISTINCT c.controller_id FROM json_each(?) k"
+    "SELECT DISTINCT c.controller_id FROM texts(:ids) k"
     " CROSS JOIN pins p ON p.device_id = k.value JOIN connectors c ON c.id = p.connector_id"
 )
 _OWNERS: Final = (
-    "SELECT c.controller_id FROM json_each(?) k CROSS JOIN connectors c ON c.id = k.value"
+    "SELECT c.controller_id FROM numbers(:ids) k CROSS JOIN connectors c ON c.id = k.value"
+    " LIMIT :limit"
 )
 
 
-def touched_devices(db: apsw.Connection, since: int, version: int) -> frozenset[str] | None:
+def touched_devices(asked: Questions, since: int, version: int) -> frozenset[str] | None:
     """Return the devices touched in (since, version], controllers of touched pins included.
 
     None means that any device may have changed: too many, or the log does not say.
@@ -47,16 +48,27 @@ def touched_devices(db: apsw.Connection, since: int, version: int) -> frozenset[
     if since == version:
         return frozenset()
     seen: set[int] = set()
-    with closing(db.execute(_AUDIT, (MAX_ROWS,))) as rows:
-        for number, kind, object_id, before, after in rows:
-            if int(str(number)) <= since:
-                break
-            seen.add(int(str(number)))
-            if not found.take(str(kind), str(object_id), before, after):
-                return None
+    for number, kind, object_id, before, after in _audited(asked, since):
+        seen.add(number)
+        if not found.take(kind, object_id, before, after):
+            return None
     if since > version or len(seen) != version - since:
         return None
-    return found.expanded(db)
+    return found.expanded(asked)
+
+
+def _audited(asked: Questions, since: int) -> Iterator[tuple[Any, ...]]:
+    """Yield what registry writes after a version left, newest first; a slice at a time."""
+    below = 2**63 - 1
+    for _ in range(0, MAX_ROWS, _SLICE):
+        rows = asked.rows(_AUDIT, below=below, limit=_SLICE)
+        for _, version, *rest in rows:
+            if version <= since:
+                return
+            yield (version, *rest)
+        if len(rows) < _SLICE:
+            return
+        below = rows[-1][0]
 
 
 class _Touched:
@@ -82,16 +94,15 @@ class _Touched:
             return self._take_wiring(rows)
         return kind in _OF_TEMPLATE and self._take_template(kind, object_id, rows)
 
-    def expanded(self, db: apsw.Connection) -> frozenset[str] | None:
+    def expanded(self, asked: Questions) -> frozenset[str] | None:
         """Add the devices of touched templates and the controllers of touched devices."""
         for query, keys in ((_OWNERS, self._connectors), (_DEVICES_OF_TEMPLATES, self._templates)):
-            values = (json.dumps(sorted(keys)),)
-            limit = (MAX_DEVICES + 1,) if query is _DEVICES_OF_TEMPLATES else ()
-            self._devices.update(str(row[0]) for row in db.execute(query, (*values, *limit)))
+            rows = asked.rows(query, ids=sorted(keys), limit=MAX_DEVICES + 1)
+            self._devices.update(row[0] for row in rows)
         if len(self._devices) > MAX_DEVICES:
             return None
-        owners = db.execute(_CONTROLLERS, (json.dumps(sorted(self._devices)),))
-        self._devices.update([str(row[0]) for row in owners])
+        owners = asked.rows(_CONTROLLERS, ids=sorted(self._devices))
+        self._devices.update(row[0] for row in owners)
         # A row written by hand may spell a MAC differently from what topics are read as.
         self._devices.update({f2_device_id(device_id) or device_id for device_id in self._devices})
         return frozenset(self._devices) if len(self._devices) <= MAX_DEVICES else None

@@ -8,18 +8,19 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from millrace.adapters.accounts_sqlite import SqliteAccounts
-from millrace.adapters.archive_progress_sqlite import SqliteArchiveProgress
+from millrace.adapters.accounts_sql import SqlAccounts
+from millrace.adapters.archive_progress_sql import SqlArchiveProgress
 from millrace.adapters.clock_system import SystemClock
 from millrace.adapters.fleet_sql import SqlFleet
 from millrace.adapters.hot_sqlite import SqliteHotReadings
-from millrace.adapters.live_sqlite import SqliteLiveRows
+from millrace.adapters.live_sql import SqlLiveRows
 from millrace.adapters.registry_sql import SqlRegistry
 from millrace.errors import StopError
 from millrace.ports.ledger import StoredLedger
 from millrace.settings import Settings
 from millrace.store.seeding import seed
 from millrace.store.sqlite import migrate, open_store, reading
+from millrace.store.tables import SqliteTables, open_tables
 from millrace.wiring import places
 from millrace.wiring.store_system import StoreSystem
 
@@ -32,20 +33,19 @@ class SqliteStore:
         self._stack = stack
 
     def fleet(self) -> SqlFleet:
-        return self._stack.enter_context(closing(SqlFleet(self._path)))
+        return SqlFleet(self._tables())
 
     def registry(self) -> SqlRegistry:
-        return self._stack.enter_context(closing(SqlRegistry(self._path)))
+        return SqlRegistry(self._tables())
 
-    def accounts(self) -> SqliteAccounts:
-        return self._stack.enter_context(closing(SqliteAccounts(self._path)))
+    def accounts(self) -> SqlAccounts:
+        return SqlAccounts(self._tables())
 
-    def live_rows(self) -> SqliteLiveRows:
-        return self._stack.enter_context(closing(SqliteLiveRows(self._path)))
+    def live_rows(self) -> SqlLiveRows:
+        return SqlLiveRows(self._tables())
 
-    def archive_progress(self) -> SqliteArchiveProgress:
-        progress = SqliteArchiveProgress(self._path, stream=places.STREAM)
-        return self._stack.enter_context(closing(progress))
+    def archive_progress(self) -> SqlArchiveProgress:
+        return SqlArchiveProgress(self._tables(read_only=False), stream=places.STREAM)
 
     def ledger(self) -> StoredLedger:
         # Only the pump pays for what packs readings.
@@ -56,6 +56,10 @@ class SqliteStore:
     def hot(self, *, writing: bool = False) -> SqliteHotReadings:
         hot = SqliteHotReadings(self._path, read_only=not writing)
         return self._stack.enter_context(closing(hot))
+
+    def _tables(self, *, read_only: bool = True) -> SqliteTables:
+        tables = open_tables(self._path, read_only=read_only)
+        return self._stack.enter_context(closing(tables))
 
 
 @contextmanager
@@ -79,8 +83,8 @@ def prepare_file(path: Path, kind: str, *, at_ns: int) -> None:
             f"the data folder {path.parent} cannot be written: {error.strerror}",
             "choose another one with --data, or correct its permissions",
         ) from error
-    with closing(open_store(path)) as db:
-        seed(db, kind, at_ns=at_ns)
+    with closing(open_tables(path, read_only=False)) as tables:
+        seed(tables, kind, at_ns=at_ns)
 
 
 def _examine(settings: Settings) -> str:

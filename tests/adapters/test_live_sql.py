@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from millrace.adapters.live_sqlite import SqliteLiveRows
+from millrace.adapters.live_sql import SqlLiveRows
 from millrace.model.series import SeriesKey
 from millrace.ports.live import LiveRows, SequenceSummary
 from millrace.store.sqlite import migrate, open_store
+from millrace.store.tables import open_tables
 from tests.contracts.registry import fill
 
 
@@ -30,7 +31,7 @@ def rows(tmp_path: Path) -> Iterator[LiveRows]:
     )
     db.execute("INSERT INTO sequence_states VALUES ('m-1', 1, x'0102')")
     db.close()
-    rows = SqliteLiveRows(path)
+    rows = SqlLiveRows(open_tables(path))
     yield rows
     rows.close()
 

@@ -1,0 +1,51 @@
+"""The books of the ledger, read only.
+
+Offsets are kept as 64-bit integers; snapshots name theirs in JSON.
+"""
+
+import json
+
+from millrace.ports.accounts import Account
+from millrace.schema.tables import Questions, Tables
+
+
+class SqlAccounts:
+    """See `ports.accounts.Accounts`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def read(self, reader: str = "process") -> Account:
+        with self._tables.reading() as asked:
+            outcomes = asked.rows("SELECT outcome, family, detail, count FROM counters")
+            positions = asked.rows(
+                "SELECT partition_no, next_offset FROM positions WHERE reader = :reader",
+                reader=reader,
+            )
+            return Account(
+                {(outcome, family, detail): n for outcome, family, detail, n in outcomes},
+                dict(positions),
+                _number(asked, "SELECT count(*) FROM dead_letters WHERE status = 'open'"),
+                _number(asked, "SELECT count(*) FROM devices"),
+                _number(asked, "SELECT count(*) FROM devices WHERE NOT registered"),
+            )
+
+    def needed(self) -> dict[int, int]:
+        with self._tables.reading() as asked:
+            positions = asked.rows(
+                "SELECT partition_no, min(next_offset) FROM positions GROUP BY partition_no"
+            )
+            snapshots = asked.rows("SELECT positions FROM snapshots")
+        needed = {int(partition): int(offset) for partition, offset in positions}
+        for (text,) in snapshots:
+            for name, offset in json.loads(text).items():
+                partition = int(name)
+                needed[partition] = min(offset, needed.get(partition, offset))
+        return needed
+
+    def close(self) -> None:
+        self._tables.close()
+
+
+def _number(asked: Questions, query: str) -> int:
+    return int(asked.rows(query)[0][0])
