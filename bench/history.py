@@ -24,8 +24,7 @@ from millrace.record.latest import LatestTable
 from millrace.settings import Settings
 from millrace.store.sqlite import open_store
 from millrace.store.transaction import transaction
-from millrace.wiring.histories import series_folder
-from millrace.wiring.places import store_path
+from millrace.wiring.places import series_folder, store_path
 
 METERS: Final = 5_000
 METRICS: Final = {"voltage_dc": "V", "current_dc": "A"}

@@ -8,8 +8,8 @@ from bench.sources import SECOND_NS, START_S, Message, messages_of
 from millrace.ingest.admit import Admission
 from millrace.model.message import RawBatch
 from millrace.settings import Settings
+from millrace.wiring.families import codecs
 from millrace.wiring.logs import open_log
-from millrace.wiring.middle import codecs
 
 QOS_1 = 1
 # What one group commit holds at full rate.

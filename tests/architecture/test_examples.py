@@ -23,7 +23,7 @@ from millrace.settings import Settings
 from millrace.store.seeding import seed
 from millrace.store.sqlite import migrate, open_store
 from millrace.store.tables import SqliteTables, open_tables
-from millrace.wiring.middle import codecs
+from millrace.wiring.families import codecs
 from scripts.reference.routes import query_of
 from tests.architecture.documents import ROOT, Block, all_blocks, blocks
 

@@ -22,7 +22,7 @@ from millrace.ports.series import READING_SCHEMA
 from millrace.preview import Previewer
 from millrace.settings import Settings
 from millrace.store.sqlite import migrate, open_store
-from millrace.wiring.middle import codecs
+from millrace.wiring.families import codecs
 from tests.architecture.documents import ROOT, all_blocks, blocks
 from tests.servers.installed import program
 from tests.servers.mosquitto import Mosquitto, running_mosquitto

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from millrace.model.work import LatestPage
 from millrace.ports.ledger import HotBatch
-from millrace.store.questions import answers, number, stored_latest
+from millrace.store.latest import stored_latest
+from millrace.store.questions import answers, number
 from millrace.store.sqlite import open_store, reading
 from millrace.store.transaction import transaction
 

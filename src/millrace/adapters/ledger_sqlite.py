@@ -31,7 +31,8 @@ from millrace.model.work import (
 )
 from millrace.ports.ledger import Claim
 from millrace.schema.instants import stored_instant
-from millrace.store.questions import answer, answers, number, stored_latest
+from millrace.store.latest import stored_latest
+from millrace.store.questions import answer, answers, number
 from millrace.store.sqlite import open_store
 from millrace.store.transaction import transaction
 

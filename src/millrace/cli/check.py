@@ -7,7 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from millrace.cli.options import AsJson, Data, settings_from, sound
+from millrace.cli.configured import settings_from, sound
+from millrace.cli.options import AsJson, Data
 from millrace.errors import RetryError, StopError
 from millrace.wiring.checks import Finding, diagnose, faults, outside
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from millrace.cli.options import AsJson, Data, settings_from
+from millrace.cli.configured import settings_from
+from millrace.cli.options import AsJson, Data
 from millrace.errors import StopError, UsageError
 from millrace.flow.balance import Balance
 from millrace.wiring.setup import open_books

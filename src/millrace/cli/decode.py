@@ -9,10 +9,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from millrace.cli.options import AsJson, Data, settings_from
+from millrace.cli.configured import settings_from
+from millrace.cli.options import AsJson, Data
 from millrace.errors import UsageError
 from millrace.model.instants import parse_instant
-from millrace.wiring.setup import open_preview
+from millrace.wiring.previews import open_preview
 
 
 def decode(

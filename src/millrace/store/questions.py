@@ -5,8 +5,6 @@ from typing import Any
 
 import apsw
 
-from millrace.model.work import LatestPage
-
 Value = str | int | float | bytes | None
 
 
@@ -31,10 +29,3 @@ def born(db: apsw.Connection) -> str:
     """Return when the oldest seeded row of this store was made, as digits; '' without any."""
     row = answer(db, "SELECT min(created_at) FROM alert_rules")
     return "".join(filter(str.isdigit, str(row[0]))) if row and row[0] else ""
-
-
-def stored_latest(db: apsw.Connection) -> tuple[int, list[LatestPage]]:
-    """Return the hot batch that the latest pages are complete to, and the pages."""
-    rows = answers(db, "SELECT through_id, page, frame FROM latest_pages ORDER BY page")
-    through_id = min((row[0] for row in rows), default=0)
-    return through_id, [LatestPage(page, frame) for _, page, frame in rows]

@@ -14,10 +14,9 @@ from typing import NamedTuple
 from millrace.errors import MillraceError, StopError, UsageError
 from millrace.mqtt.topics import check_filter
 from millrace.settings import BrokerSettings, Settings
-from millrace.wiring import archives, histories, lives, logs, places, stores
+from millrace.wiring import archives, lives, logs, places, stores
 from millrace.wiring.archives import open_archive
 from millrace.wiring.logs import open_log_reader
-from millrace.wiring.middle import codecs
 from millrace.wiring.setup import open_books
 
 MIN_FREE_BYTES = 500_000_000
@@ -34,22 +33,31 @@ class Finding(NamedTuple):
 
 def faults(settings: Settings) -> list[str]:
     """Return every fault of the configuration, as sentences."""
-    choosers = (stores.check, logs.check, histories.check, archives.check, lives.check)
+    choosers = (stores.check, logs.check, archives.check, lives.check)
     found = places.check_urls(settings, *choosers)
     for topic_filter in settings.f2.subscriptions:
         try:
             check_filter(topic_filter)
         except MillraceError as error:
             found.append(f"f2.subscriptions: {error}")
-    try:
-        codecs(settings)
-    except UsageError as error:
-        found.append(str(error))
+    found += _unusable_patterns(settings)
     found += _unreadable(settings.broker)
     folder = _existing(settings.data)
     if not os.access(folder, os.W_OK | os.X_OK):
         found.append(f"data: {folder} cannot be written (choose another folder with --data)")
     return found
+
+
+def _unusable_patterns(settings: Settings) -> list[str]:
+    if not settings.generic:
+        return []
+    from millrace.wiring.families import codecs  # `up` has no other use for them
+
+    try:
+        codecs(settings)
+    except UsageError as error:
+        return [str(error)]
+    return []
 
 
 def _unreadable(broker: BrokerSettings) -> list[str]:

@@ -17,8 +17,8 @@ from millrace.serve.role_health import RoleHealth
 from millrace.settings import Settings
 from millrace.wiring import places
 from millrace.wiring.brokers import Link, open_links
+from millrace.wiring.families import codecs
 from millrace.wiring.logs import open_log, open_log_reader
-from millrace.wiring.middle import codecs
 from millrace.wiring.stores import open_store
 
 

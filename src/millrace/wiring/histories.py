@@ -5,7 +5,6 @@ Source: architecture.md 3.
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,30 +14,14 @@ from millrace.ports.ledger import LatestPages
 from millrace.ports.series import READING_SCHEMA, SeriesQuery, SeriesWriter
 from millrace.record.latest import open_page
 from millrace.settings import Settings
+from millrace.wiring import places
 from millrace.wiring.stores import open_store
-from millrace.wiring.urls import known, path_of
-
-
-def check(settings: Settings) -> None:
-    """Look at the URL without opening anything.
-
-    Raises:
-        UsageError: No history can be opened with it.
-    """
-    series_folder(settings)
-
-
-def series_folder(settings: Settings) -> Path:
-    """Return the folder of the table of sealed history."""
-    url = str(settings.urls()["series"])
-    known("series.url", url, "delta")
-    return path_of(url)
 
 
 @contextmanager
 def open_writer(settings: Settings) -> Iterator[SeriesWriter]:
     """Open the writing end, for the thread that seals."""
-    with closing(DeltaSeries(series_folder(settings))) as series:
+    with closing(DeltaSeries(places.series_folder(settings))) as series:
         yield series
 
 
@@ -47,7 +30,9 @@ def open_query(settings: Settings) -> Iterator[SeriesQuery]:
     """Open the queries over hot and sealed readings."""
     with open_store(settings) as store:
         hot = store.hot()
-        query = DeltaQuery(series_folder(settings), hot, latest_source=lambda: latest_table(hot))
+        query = DeltaQuery(
+            places.series_folder(settings), hot, latest_source=lambda: latest_table(hot)
+        )
         with closing(query):
             yield query
 

@@ -17,9 +17,9 @@ from millrace.tend.retire import Retention
 from millrace.tend.seal import Sealer, SealLimits
 from millrace.tend.worker import Keeper, Lanes
 from millrace.wiring.archives import open_archive
+from millrace.wiring.families import codecs
 from millrace.wiring.histories import open_writer
 from millrace.wiring.logs import open_log_reader
-from millrace.wiring.middle import codecs
 from millrace.wiring.stores import open_store
 
 

@@ -5,7 +5,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,13 @@ from millrace.flow.balance import balance
 from millrace.observe import Metrics
 from millrace.ports.log import LogReader
 from millrace.serve.app import create_app
-from millrace.serve.deps import Probe, ServeDeps
+from millrace.serve.deps import Preview, Probe, ServeDeps
 from millrace.serve.export_job import ExportJob, ExportRequest
 from millrace.serve.server import serve_app
 from millrace.settings import Settings
 from millrace.wiring import lives, places
 from millrace.wiring.histories import open_query
 from millrace.wiring.logs import durability, open_log_reader
-from millrace.wiring.setup import open_preview
 from millrace.wiring.stores import open_store
 from millrace.wiring.urls import address_of
 
@@ -48,19 +47,14 @@ def open_deps(settings: Settings) -> Iterator[ServeDeps]:
         metrics = Metrics(["serve"], version=__version__)
         failed = metrics.cache_requests.labels("error").inc
         store = stack.enter_context(open_store(settings))
-        previewer = stack.enter_context(open_preview(settings))
         query = stack.enter_context(open_query(settings))
-
-        def preview(topic: str, payload: bytes, at_ns: int, retain: bool) -> dict[str, Any]:  # noqa: FBT001 - the signature is serve's
-            return previewer.preview(topic, payload, at_ns=at_ns, retain=retain)
-
         yield ServeDeps(
             series=query,
             registry=store.registry(),
             hot=store.hot(),
             rows=store.live_rows(),
             live=stack.enter_context(closing(lives.open_live(settings, failed))),
-            preview=preview,
+            preview=_preview(settings, stack),
             metrics=metrics,
             clock=SystemClock(),
             probes=stack.enter_context(_probes(settings, failed)),
@@ -70,6 +64,21 @@ def open_deps(settings: Settings) -> Iterator[ServeDeps]:
             cors_origins=tuple(settings.api.cors_origins),
             cursor_key=_cursor_key(settings.data / "secrets" / "cursor.key"),
         )
+
+
+def _preview(settings: Settings, stack: ExitStack) -> Preview:
+    """Return the preview of messages; the first who asks waits until what it needs is loaded."""
+
+    @cache
+    def opened() -> Callable[..., dict[str, Any]]:
+        from millrace.wiring.previews import open_preview
+
+        return stack.enter_context(open_preview(settings)).preview
+
+    def preview(topic: str, payload: bytes, at_ns: int, retain: bool) -> dict[str, Any]:  # noqa: FBT001 - the signature is serve's
+        return opened()(topic, payload, at_ns=at_ns, retain=retain)
+
+    return preview
 
 
 @contextmanager

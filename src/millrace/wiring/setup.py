@@ -1,15 +1,15 @@
-"""Before and beside the roles: the data folder, the books, the preview, the checks."""
+"""Before and beside the roles: the data folder, the log, the books.
+
+`millrace up` does this while its processes load what they need, so it imports little.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-from millrace.adapters.clock_system import SystemClock
 from millrace.flow.balance import Balance, balance
-from millrace.preview import Previewer
 from millrace.settings import Settings
 from millrace.wiring import stores
 from millrace.wiring.logs import check_log_unused, open_log_reader
-from millrace.wiring.middle import codecs
 
 
 def prepare(settings: Settings, *, demo: bool = False) -> None:
@@ -30,15 +30,3 @@ def open_books(settings: Settings) -> Iterator[Callable[[], Balance]]:
         accounts = stack.enter_context(stores.open_store(settings)).accounts()
         log = stack.enter_context(closing(open_log_reader(settings)))
         yield lambda: balance(log, accounts)
-
-
-@contextmanager
-def open_preview(settings: Settings) -> Iterator[Previewer]:
-    """Open the registry for decoding single messages; without one, devices are unknown."""
-    if not stores.is_there(settings):
-        from millrace.adapters.fleet_memory import MemoryFleet
-
-        yield Previewer(codecs(settings), MemoryFleet(), SystemClock())
-        return
-    with stores.open_store(settings) as store:
-        yield Previewer(codecs(settings), store.fleet(), SystemClock())
