@@ -1,9 +1,11 @@
 """When hot batches are sealed, and that they are forgotten only then (D-30)."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
-from millrace.errors import RetryError
+from millrace.errors import RetryError, StopError
 from millrace.tend.seal import Sealer, SealLimits
 from tests.contracts.hot_memory import DAY_NS, SECOND_NS, START_NS, MemoryHot, Row, rows_of
 
@@ -129,3 +131,13 @@ def test_f4_what_is_already_sealed_is_forgotten_at_the_start(rig: Rig) -> None:
     assert [batch.id for batch in rig.hot.batches] == [450]
     assert rig.sealer.run_once(START_NS + DAY_NS) == 1
     assert rig.sizes == [(0, 449), (1, 450)]
+
+
+def test_f9_a_batch_with_fewer_readings_than_were_counted_is_not_sealed(rig: Rig) -> None:
+    rig.commit(30)
+    rig.commit(80)
+    rig.hot.batches[1] = replace(rig.hot.batches[1], rows=81)
+    with pytest.raises(StopError, match="hot batch 2 has 80 readings where 81 are counted"):
+        rig.sealer.run_once(START_NS)
+    assert rig.sizes == []
+    assert len(rig.hot.batches) == 2

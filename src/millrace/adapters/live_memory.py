@@ -8,7 +8,8 @@ from millrace.errors import GoneError
 from millrace.ports.ledger import HotBatch
 
 SPAN_S = 60
-BUDGET_BYTES = 64 * 1024 * 1024
+# Who resumes behind it is given the same batches from the ledger.
+BUDGET_BYTES = 16 * 1024 * 1024
 # What a batch costs beside its frame: the object, its numbers, its place in the ring.
 OVERHEAD_BYTES = 240
 

@@ -9,8 +9,10 @@ Source: D-30; F4.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
+from millrace.errors import StopError
 from millrace.flow.crashpoints import crashpoint
 from millrace.flow.hot_frame import open_hot
 from millrace.ports.ledger import HotBatch, HotReadings
@@ -110,10 +112,23 @@ class Sealer:
 
 
 def rows_of(batches: Sequence[HotBatch]) -> pa.Table:
-    """Return the readings of batches in the order of their commits.
+    """Return the readings of batches in the order of their commits, each column in one piece.
 
+    One batch is opened at a time: a seal holds its readings once, and not with all frames beside.
     Raises:
         StopError: A batch is damaged.
     """
-    frames = [open_hot(batch.frame).select(READING_SCHEMA.names) for batch in batches]
-    return pa.Table.from_batches(frames, schema=READING_SCHEMA)
+    total = sum(batch.rows for batch in batches)
+    columns = [np.empty(total, field.type.to_pandas_dtype()) for field in READING_SCHEMA]
+    end = 0
+    for batch in batches:
+        frame = open_hot(batch.frame)
+        if len(frame) != batch.rows:
+            raise StopError(
+                f"hot batch {batch.id} has {len(frame)} readings where {batch.rows} are counted",
+                "restore the ledger from a backup, or replay the log",
+            )
+        start, end = end, end + len(frame)
+        for column, name in zip(columns, READING_SCHEMA.names, strict=True):
+            column[start:end] = frame.column(name).to_numpy()
+    return pa.Table.from_arrays([pa.array(one) for one in columns], schema=READING_SCHEMA)

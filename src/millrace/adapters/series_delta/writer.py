@@ -126,10 +126,16 @@ def split_days(rows: pa.Table) -> Iterator[tuple[int, Columns]]:
 
     Shape: READING_SCHEMA in, instants cut to microseconds.
     """
+    if not len(rows):
+        return
     columns = [rows.column(name).to_numpy() for name in rows.schema.names]
     series, time_ns, value, flags, attr = columns[:5]
     everything = Columns(series, np.floor_divide(time_ns, 1000), value, flags, attr)
+    first, last = everything.time_us.min() // DAY_US, everything.time_us.max() // DAY_US
+    if first == last:
+        # As nearly always; what is not copied is not held twice while files are written.
+        yield int(first), sorted_day(everything)
+        return
     days = np.floor_divide(everything.time_us, DAY_US)
     for day in np.unique(days):
-        chosen = everything.take(days == day)
-        yield int(day), sorted_day(chosen)
+        yield int(day), sorted_day(everything.take(days == day))
