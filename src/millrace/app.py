@@ -7,31 +7,26 @@ Source: architecture.md 3, D-01, D-57, reliability.md F51.
 """
 
 import asyncio
-import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Iterable
+from importlib import import_module
 from typing import Any
 
 from millrace.errors import RetryError, StopError
+from millrace.flow.life import Life
 from millrace.settings import Settings
-
-Announce = Callable[[str, Mapping[str, Any]], None]
 
 KEEP_LOG_EVERY_S = 30.0
 
+# The modules of `wiring` that a role imports when it runs. Those of `tend` can wait: nothing is
+# due at once, and others are.
+_PARTS = {"ingest": ("edge", "health"), "process": ("inner", "health"), "serve": ("out",)}
 
-@dataclass(slots=True)
-class Life:
-    """When roles end, and where they say that they are ready."""
 
-    announce: Announce
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-    over_in_threads: threading.Event = field(default_factory=threading.Event)
-
-    def end(self) -> None:
-        """Ask everything to drain and stop; a second call does nothing."""
-        self.over.set()
-        self.over_in_threads.set()
+def load_parts(roles: Iterable[str]) -> None:
+    """Import what roles are made of, so that they start sooner when they may."""
+    for role in roles:
+        for name in _PARTS.get(role, ()):
+            import_module(f"millrace.wiring.{name}")
 
 
 async def run(settings: Settings, roles: Iterable[str], life: Life) -> None:

@@ -192,3 +192,38 @@ async def test_a_cancelled_supervisor_leaves_no_child() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not psutil.pid_exists(one.said["pid"])
+
+
+TOLD = "import sys, json; word = sys.stdin.readline()\n" + READY.replace(
+    '"ready": 1', '"ready": %s'
+).replace("% os.getpid()", "% (json.dumps(word), os.getpid())")
+
+
+async def test_d01_a_child_begins_when_it_is_told_and_so_does_the_next_one() -> None:
+    one = child("a", TOLD + "sys.stdin.read()")
+    supervisor = Supervisor([one])
+    async with asyncio.TaskGroup() as group:
+        group.create_task(supervisor.run())
+        await supervisor.started.wait()
+        assert one.process is not None
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(one.ready.wait(), 0.3)
+        supervisor.begin(b"go\n")
+        await one.ready.wait()
+        assert one.said["ready"] == "go\n"
+        first = one.said["pid"]
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: one.said["pid"] != first)
+        assert one.said["ready"] == "go\n"
+        supervisor.stop()
+
+
+async def test_d01_children_that_were_never_told_end_when_all_stops() -> None:
+    one = child("a", "import sys; sys.exit(bool(sys.stdin.readline()))")
+    supervisor = Supervisor([one])
+    async with asyncio.TaskGroup() as group:
+        group.create_task(supervisor.run())
+        await supervisor.started.wait()
+        supervisor.stop()
+    assert one.process is not None
+    assert one.process.returncode == 0

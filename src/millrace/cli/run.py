@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from millrace import app
-from millrace.cli.hosting import run_roles, start
-from millrace.cli.options import Data, Http, Mqtt, settings_from, sound
+from millrace.cli.configured import settings_from, sound
+from millrace.cli.hosting import start
+from millrace.cli.options import Data, Http, Mqtt
+from millrace.cli.roles import run_roles
 from millrace.errors import UsageError
 from millrace.observe import set_up_logging
 

@@ -17,10 +17,10 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from millrace import app
+from millrace.cli.configured import settings_from
 from millrace.cli.hosting import end_on_signals, end_with_parent, start
-from millrace.cli.options import settings_from
 from millrace.errors import StopError, UsageError
+from millrace.flow.life import Life
 from millrace.flow.mqtt_link import Address
 from millrace.model.instants import parse_instant
 from millrace.settings import Settings
@@ -153,7 +153,7 @@ def play(run: Run, settings: Settings, make: Make) -> None:
 
 async def _watched(run: Run, fleet: Fleet, course: Course) -> dict[str, Any]:
     """Run a fleet, show how it goes, and return the summary."""
-    life = app.Life(lambda *_: None)
+    life = Life(lambda *_: None)
     end_on_signals(life)
     began, began_cpu = time.monotonic(), time.process_time()
 

@@ -1,9 +1,10 @@
 """Keeping child processes alive: start, restart after a crash, stop together.
 
-A child says on standard output, as one JSON line, when it is ready; it ends when its standard
-input is closed, so it never outlives its parent. A child that has been ready and dies is started
-again, and so is one that was killed on its way there, a few times; one that ends by itself before
-it was ever ready is a reason to stop everything, with its exit code.
+A child is started at once, to load what it needs, and is told by a line on its standard input when
+it may begin. It says on standard output, as one JSON line, when it is ready; it ends when its
+standard input is closed, so it never outlives its parent. A child that has been ready and dies is
+started again, and so is one that was killed on its way there, a few times; one that ends by itself
+before it was ever ready is a reason to stop everything, with its exit code.
 Source: D-01, reliability.md F1, F51.
 """
 
@@ -59,12 +60,21 @@ class Supervisor:
         self, children: Sequence[Child], *, changed: Callable[[Child], None] | None = None
     ) -> None:
         self.children = children
+        self.started = asyncio.Event()
         self._changed = changed
+        self._word = b""
         self._stopping = asyncio.Event()
         self._failed: ChildError | None = None
 
+    def begin(self, word: bytes = b"") -> None:
+        """Tell every child that it may begin, those that are started later, too."""
+        self._word = word
+        for child in self.children:
+            if child.process is not None:
+                self._tell(child.process)
+
     async def run(self) -> None:
-        """Start the children side by side; return after `stop`.
+        """Start the children side by side, and set `started`; return after `stop`.
 
         Raises:
             ChildError: A child ended before it was ready for the first time.
@@ -115,6 +125,9 @@ class Supervisor:
     async def _once(self, child: Child) -> int:
         process = await asyncio.create_subprocess_exec(*child.command, stdin=PIPE, stdout=PIPE)
         child.process = process
+        if all(one.process or one.after for one in self.children):
+            self.started.set()
+        self._tell(process)
         try:
             await self._listen(child, process)
             if self._stopping.is_set():
@@ -124,6 +137,10 @@ class Supervisor:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+    def _tell(self, process: Process) -> None:
+        if self._word and process.stdin is not None and process.returncode is None:
+            process.stdin.write(self._word)
 
     async def _drained(self, process: Process) -> int:
         if process.stdin is not None:
