@@ -65,8 +65,8 @@ def test_f48_every_wrong_value_is_named_at_once(tmp_path: Path) -> None:
 
 def test_f48_every_setting_that_cannot_work_is_named_at_once(tmp_path: Path) -> None:
     done = up(
-        tmp_path, LOG__URL="kafka://x", STORE__URL="postgresql://x", SERIES__URL="nothing",
-        ARCHIVE__URL="s3://b", LIVE__URL="redis://x", BROKER__TLS_CERTIFICATE="/nowhere.pem",
+        tmp_path, LOG__URL="no://x", STORE__URL="no://x", SERIES__URL="nothing",
+        ARCHIVE__URL="no://b", LIVE__URL="no://x", BROKER__TLS_CERTIFICATE="/nowhere.pem",
         F2__SUBSCRIPTIONS='["cmnd/f2-#"]', GENERIC='[{"topic": "iot/{device_id}"}]',
     )  # fmt: skip
     names = (
