@@ -34,6 +34,18 @@ def test_mtr071_any_live_message_is_a_sign_of_life() -> None:
     }
 
 
+def test_signs_of_many_devices_are_taken_in_turns() -> None:
+    desk, signs = Desk(*(f"m{n}" for n in range(5))), DeviceSigns()
+    messages = [(f"iot/m{n}/telemetry", GOOD) for n in range(5)]
+    signs.note(desk.work(batch([*messages, ("iot/m4/status", said("offline"))])))
+    first = signs.take(limit=2)
+    assert list(first) == ["m0", "m1", "m4"]
+    assert first["m4"] == DeviceTouch(NOW + 4, "offline")
+    assert signs
+    assert list(signs.take(limit=2)) == ["m2", "m3"]
+    assert not signs
+
+
 def test_nobody_is_shown_for_topics_of_nobody() -> None:
     assert not shown(Desk(), batch([("nobody", b"1"), ("iot/x", b"1")]))
 

@@ -70,7 +70,7 @@ class Router:
         *,
         registration: Mapping[str, str] | None = None,
         rows_left: int = 10_000,
-        max_routes: int = 200_000,
+        max_routes: int = 500_000,
     ) -> None:
         self._codecs = codecs
         self._by_family = {codec.family: codec for codec in codecs}
@@ -79,7 +79,7 @@ class Router:
         self._rows_left = rows_left
         self._promised: set[str] = set()
         self._max_routes = max_routes
-        self._topics_of: dict[str, set[str]] = {}
+        self._topics_of: dict[str, tuple[str, ...]] = {}
         self.routes: dict[str, Route] = {"": SILENT}
         self.unknown: set[str] = set()
 
@@ -169,15 +169,15 @@ class Router:
         self.routes[topic] = route
         if route.is_unknown:
             self.unknown.add(topic)
-        self._topics_of.setdefault(route.device_id, set()).add(topic)
+        self._topics_of[route.device_id] = (*self._topics_of.get(route.device_id, ()), topic)
 
     def _evict(self, count: int) -> None:
         oldest = [topic for topic, _ in zip(self.routes, range(count + 1), strict=False) if topic]
         for topic in oldest:
             device_id = self.routes.pop(topic).device_id
             self.unknown.discard(topic)
-            topics = self._topics_of.get(device_id)
-            if topics is not None:
-                topics.discard(topic)
-                if not topics:
-                    del self._topics_of[device_id]
+            kept = tuple(one for one in self._topics_of.get(device_id, ()) if one != topic)
+            if kept:
+                self._topics_of[device_id] = kept
+            else:
+                self._topics_of.pop(device_id, None)

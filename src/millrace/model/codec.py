@@ -6,7 +6,7 @@ messages come in great numbers may offer to decode the usual ones together (`Tog
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 from millrace.model.decoded import Decoded
 from millrace.model.device import DeviceProfile
@@ -66,11 +66,11 @@ class Together(Protocol):
         ...
 
 
-@runtime_checkable
-class SociablePlan(Protocol):
-    """A plan whose messages may be decoded together with those of others that name the same."""
+class SociablePlan:
+    """A plan whose messages may be decoded with those of others that name the same `together`."""
 
-    together: Together
+    __slots__ = ()
+    together: Together | None
 
 
 class Codec(Protocol):

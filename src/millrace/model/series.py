@@ -27,7 +27,10 @@ class SeriesKey(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """What a slot number stands for: a series, with one version of its unit and attributes."""
+    """What a slot number stands for: a series, with one version of its unit and attributes.
+
+    `attributes` is JSON text; it is empty once the ledger has named series and attributes.
+    """
 
     key: SeriesKey
     unit: str | None
@@ -54,7 +57,27 @@ class Slots(Protocol):
         ...
 
 
+# Attribute bodies whose ids are remembered for slots to come; forgotten ones are asked for again.
+MAX_BODIES = 65_536
+
 _encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class _Known:
+    """What is known of one series: its id, and its slots by the hash of what they stand for."""
+
+    __slots__ = ("series_id", "versions")
+
+    def __init__(self) -> None:
+        self.series_id = -1
+        self.versions: tuple[tuple[int, int], ...] = ()
+
+    def number(self, version: int) -> int | None:
+        """Return the slot of a version."""
+        for known, number in self.versions:
+            if known == version:
+                return number
+        return None
 
 
 class SeriesBook:
@@ -62,21 +85,20 @@ class SeriesBook:
 
     At most `max_per_device` series of a device and `max_total` in all are admitted (MTR-045, F41).
     Ids are None-free integers: -1 means that the ledger has not named it yet. Ids are cached only
-    after the commit that created them (D-24), so a rolled-back commit leaves no trace.
+    after the commit that created them (D-24), so a rolled-back commit leaves no trace. There may be
+    a million series, so each is kept once, and no longer than needed: a slot that is named has no
+    attributes any more.
     """
 
     def __init__(self, max_per_device: int = 1000, max_total: int = 1_000_000) -> None:
         self.max_per_device = max_per_device
         self.max_total = max_total
-        self._total = 0
         self.slots: list[Slot] = []
         self.series_ids = array("q")
         self.attr_ids = array("q")
-        self._by_slot: dict[Slot, int] = {}
-        self._known_series: dict[SeriesKey, int] = {}
-        self._known_attributes: dict[str, int] = {}
-        self._per_device: dict[str, set[tuple[str, str]]] = {}
-        self._versions: dict[SeriesKey, int] = {}
+        self._series: dict[SeriesKey, _Known] = {}
+        self._per_device: dict[str, int] = {}
+        self._bodies: dict[str, int] = {}
 
     def slot(
         self,
@@ -90,51 +112,57 @@ class SeriesBook:
         """Return the slot of a series; see `Slots.slot`."""
         key = SeriesKey(device_id, metric, channel)
         body = {**attributes, "unit": unit} if attributes else {"unit": unit}
-        name = Slot(key, unit, _encode(body).decode())
-        number = self._by_slot.get(name)
-        if number is None and self._versions.get(key, 0) >= MAX_VERSIONS:
+        text = _encode(body).decode()
+        known = self._series.get(key)
+        if known is None:
+            return self._add(Slot(key, unit, text), self._admit(key))
+        number = known.number(hash(text))
+        if number is None and len(known.versions) >= MAX_VERSIONS:
             # A device that changes its attributes all the time must not fill the memory: what it
             # says of itself from here on stays in the raw message only.
-            name = Slot(key, unit, _encode({"unit": unit}).decode())
-            number = self._by_slot.get(name)
-        return self._add(name) if number is None else number
+            text = _encode({"unit": unit}).decode()
+            number = known.number(hash(text))
+        return self._add(Slot(key, unit, text), known) if number is None else number
 
-    def _add(self, name: Slot) -> int:
-        self._admit(name.key)
-        self._versions[name.key] = self._versions.get(name.key, 0) + 1
-        number = self._by_slot[name] = len(self.slots)
-        self.slots.append(name)
-        self.series_ids.append(self._known_series.get(name.key, -1))
-        self.attr_ids.append(self._known_attributes.get(name.attributes, -1))
+    def _add(self, slot: Slot, known: _Known) -> int:
+        number = len(self.slots)
+        known.versions += ((hash(slot.attributes), number),)
+        self.slots.append(slot)
+        self.series_ids.append(known.series_id)
+        self.attr_ids.append(self._bodies.get(slot.attributes, -1))
         return number
 
     def learn_series(self, rows: Iterable[tuple[SeriesKey, int]]) -> None:
         """Remember ids that the ledger holds or has just committed."""
         for key, series_id in rows:
-            self._known_series[key] = series_id
-            mine = self._per_device.setdefault(key.device_id, set())
-            self._total += (key.metric, key.channel) not in mine
-            mine.add((key.metric, key.channel))
+            known = self._series.get(key) or self._enter(key)
+            known.series_id = series_id
 
     def learn_attributes(self, rows: Iterable[tuple[str, int]]) -> None:
         """Remember attribute ids that the ledger holds or has just committed."""
-        self._known_attributes.update(rows)
+        if len(self._bodies) > MAX_BODIES:
+            self._bodies.clear()
+        self._bodies.update(rows)
 
     def name_slots(self, numbers: Iterable[int]) -> None:
         """Fill in the ids of these slots from what was learnt."""
         for number in numbers:
             slot = self.slots[number]
-            self.series_ids[number] = self._known_series.get(slot.key, -1)
-            self.attr_ids[number] = self._known_attributes.get(slot.attributes, -1)
+            if not slot.attributes:
+                continue
+            self.series_ids[number] = self._series[slot.key].series_id
+            self.attr_ids[number] = self._bodies.get(slot.attributes, -1)
+            if self.series_ids[number] >= 0 and self.attr_ids[number] >= 0:
+                self.slots[number] = slot._replace(attributes="")
 
-    def _admit(self, key: SeriesKey) -> None:
-        mine = self._per_device.setdefault(key.device_id, set())
-        name = (key.metric, key.channel)
-        if name in mine:
-            return
-        if len(mine) >= self.max_per_device:
+    def _admit(self, key: SeriesKey) -> _Known:
+        if self._per_device.get(key.device_id, 0) >= self.max_per_device:
             raise RejectError("cardinality", f"the device already has {self.max_per_device} series")
-        if self._total >= self.max_total and key not in self._known_series:
+        if len(self._series) >= self.max_total:
             raise RejectError("cardinality", f"there are already {self.max_total} series")
-        mine.add(name)
-        self._total += 1
+        return self._enter(key)
+
+    def _enter(self, key: SeriesKey) -> _Known:
+        known = self._series[key] = _Known()
+        self._per_device[key.device_id] = self._per_device.get(key.device_id, 0) + 1
+        return known

@@ -27,7 +27,7 @@ from millrace.mqtt.values import Connect, Packet, Publish
 Role = Literal["server", "client"]
 
 PACKET_BYTES_MAX: Final = 268_435_460
-TOPICS_MAX: Final = 262_144
+TOPICS_MAX: Final = 524_288
 # Longer names are checked each time: a flood of them must not fill the memory (F41).
 MEMO_TOPIC_BYTES: Final = 256
 

@@ -5,11 +5,13 @@ rewritten at every message would cost more than the message.
 Source: MTR-070, MTR-071, MTR-076, REG-064, D-21.
 """
 
-from itertools import chain
+from itertools import chain, islice
 
 from millrace.model.event import Report
 from millrace.model.message import REPLAYED
 from millrace.model.work import DeviceTouch, Work
+
+MOST_AT_ONCE = 10_000
 
 _NOBODY = ("", "unknown")
 _TOLD = ("fw_version", "device_type", "location")
@@ -46,18 +48,25 @@ class DeviceSigns:
                 told = self._told.setdefault(report.device_id, {})
                 told.update({k: v for k, v in report.data.items() if k in _TOLD and v is not None})
 
-    def take(self) -> dict[str, DeviceTouch]:
-        """Return what was shown by each device, and forget it."""
+    def take(self, limit: int = MOST_AT_ONCE) -> dict[str, DeviceTouch]:
+        """Return what was shown by each device, and forget it.
+
+        Of those that only showed that they live, at most `limit`: who has waited longest comes
+        first, the others come next time, so a commit never waits for a million rows.
+        """
         for nobody in _NOBODY:
             self._seen.pop(nobody, None)
-        touches = {device_id: DeviceTouch(at, "online") for device_id, at in self._seen.items()}
+        seen = self._seen
+        first = list(islice(seen, limit))
+        chosen = dict.fromkeys(chain(first, self._status.keys() & seen, self._told.keys() & seen))
+        touches = {device_id: DeviceTouch(seen.pop(device_id), "online") for device_id in chosen}
         for device_id, status in self._status.items():
             touches.setdefault(device_id, DeviceTouch()).connection_status = status
         for device_id, told in self._told.items():
             touch = touches.setdefault(device_id, DeviceTouch())
             for name, value in told.items():
                 setattr(touch, name, value)
-        self._seen, self._status, self._told = {}, {}, {}
+        self._status, self._told = {}, {}
         return touches
 
     def _note_one_by_one(self, work: Work, statuses: dict[int, Report]) -> None:

@@ -36,6 +36,7 @@ def exactly(plan: TelemetryPlan, book: SeriesBook, payload: bytes, flags: int) -
 def together(plan: TelemetryPlan, book: SeriesBook, payload: bytes, flags: int) -> Any:
     out = Decoded()
     out.message = 0
+    assert plan.together is not None
     if plan.together.decode(Messages([plan], [payload], [AT], [flags], [0]), out):
         assert not out.blocks
         assert not out.facts

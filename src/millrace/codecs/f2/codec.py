@@ -5,7 +5,7 @@ Source: f2.md; the decoding chain is F2-080 to F2-085.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from millrace.codecs.f2.commands import seen_command
@@ -26,6 +26,7 @@ from millrace.model.series import Slots
 
 FAMILY: Final = "f2"
 MAX_PAYLOAD_BYTES: Final = 262_144
+MAX_INSTRUMENTS: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,14 @@ class F2Options:
     time_zone: str = "UTC"
 
 
+class Instrument(NamedTuple):
+    """A template version, compiled: for any frame, for the usual one, for many of them."""
+
+    fields: FrameFields
+    straight: Straight | None
+    together: FrameColumns | None
+
+
 class F2Codec:
     """The codec of F2 controllers."""
 
@@ -44,6 +53,7 @@ class F2Codec:
     def __init__(self, options: F2Options | None = None) -> None:
         self._options = options or F2Options()
         self._zone = zone_of(self._options.time_zone)
+        self._instruments: dict[TemplateVersion, Instrument] = {}
         self._together: dict[tuple[Column, ...], FrameColumns] = {}
 
     def address(self, topic: str) -> Address | None:
@@ -99,16 +109,27 @@ class F2Codec:
             "template_version_id": version.id,
         }
         own = replace(target, device_id=attached.device_id, attributes=attributes, flags=0)
-        fields = FrameFields(version)
-        straight = fields.straight()
+        fields, straight, together = self._instrument(version)
         if straight is None:
             return TelemetryPlan(own, fields)
-        return FramePlan(own, fields, straight, self._columns(straight, own))
+        return FramePlan(own, fields, straight, together if target.zone is None else None)
 
-    def _columns(self, straight: Straight, target: Target) -> FrameColumns | None:
-        """Return what all plans of one template share; None where only single frames are read."""
+    def _instrument(self, version: TemplateVersion) -> Instrument:
+        """Return what all instruments of a template version share; versions never change."""
+        found = self._instruments.get(version)
+        if found is None:
+            if len(self._instruments) >= MAX_INSTRUMENTS:
+                self._instruments.clear()
+            fields = FrameFields(version)
+            straight = fields.straight()
+            together = self._columns(straight) if straight else None
+            found = self._instruments[version] = Instrument(fields, straight, together)
+        return found
+
+    def _columns(self, straight: Straight) -> FrameColumns | None:
+        """Return what decodes frames together; None where only single frames are read."""
         columns = tuple(column_of(named.reader) for named in straight.points if named.reader)
-        if target.zone is not None or None in columns:
+        if None in columns:
             return None
         known = cast("tuple[Column, ...]", columns)
         if known not in self._together:

@@ -75,6 +75,8 @@ def parse_payload(payload: bytes) -> Any:
 class TelemetryPlan:
     """The general plan."""
 
+    __slots__ = ("_cache", "fields", "target")
+
     def __init__(self, target: Target, fields: Fields) -> None:
         self.target = target
         self.fields = fields

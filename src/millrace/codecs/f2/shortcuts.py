@@ -18,6 +18,7 @@ from millrace.codecs.f2.frames import MAX_FRAME_BYTES
 from millrace.codecs.f2.instrument import FrameFields, Straight
 from millrace.codecs.f2.plan import Target, TelemetryPlan
 from millrace.codecs.f2.together import FrameColumns
+from millrace.model.codec import SociablePlan
 from millrace.model.decoded import Decoded
 from millrace.model.instants import DAY_NS, YEAR_2000_NS, parse_instant
 from millrace.model.quality import CLOCK
@@ -52,12 +53,14 @@ _read_status = msgspec.json.Decoder(StatusMessage).decode
 _read_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class FramePlan(TelemetryPlan):
+class FramePlan(TelemetryPlan, SociablePlan):
     """Frames of an instrument: one typed read, one unpacking, one run of readings.
 
     `slots` are those of the template's values once all of them are known; from then on usual
     messages may be decoded `together` with those of other controllers, or None.
     """
+
+    __slots__ = ("_straight", "slots", "together")
 
     def __init__(
         self,
@@ -68,62 +71,51 @@ class FramePlan(TelemetryPlan):
     ) -> None:
         super().__init__(target, fields)
         self._straight = straight
-        self._short: tuple[Any, ...] | None = None
         self.slots: tuple[int, ...] = ()
         self.together = together
 
     def decode(self, payload: bytes, received_at_ns: int, flags: int, out: Decoded) -> None:
         """Write what the payload says into `out`; see `model.codec.Plan`."""
-        if self._short is not None:
-            cut, end, is_whole, slots, quality, zone, max_bytes = self._short
-            if len(payload) <= max_bytes:
-                try:
-                    message = _read_frame(payload)
-                    data = message.data
-                    frame = bytes.fromhex(data)
-                except (ValueError, RecursionError):
-                    message, data, frame = _NO_FRAME, "", b""
-                size = len(frame)
-                blanks = len(data) - size - size
-                # fromhex also skips line breaks, which are no separators for F2-090
-                if end <= size <= MAX_FRAME_BYTES and blanks == data.count(" "):
-                    values = cut(frame)
-                    if is_whole or isfinite(sum(values)):
-                        time_ns = parse_instant(message.timestamp, zone)
-                        if (
-                            time_ns is None
-                            or time_ns < YEAR_2000_NS
-                            or time_ns > received_at_ns + DAY_NS
-                        ):
-                            out.readings(slots, received_at_ns, values, quality | CLOCK)
-                        else:
-                            out.readings(slots, time_ns, values, quality)
-                        return
+        target = self.target
+        if self.slots and len(payload) <= target.max_payload_bytes:
+            cut, end, is_whole, _ = self._straight
+            try:
+                message = _read_frame(payload)
+                data = message.data
+                frame = bytes.fromhex(data)
+            except (ValueError, RecursionError):
+                message, data, frame = _NO_FRAME, "", b""
+            size = len(frame)
+            blanks = len(data) - size - size
+            # fromhex also skips line breaks, which are no separators for F2-090
+            if end <= size <= MAX_FRAME_BYTES and blanks == data.count(" "):
+                values = cut(frame)
+                if is_whole or isfinite(sum(values)):
+                    time_ns = parse_instant(message.timestamp, target.zone)
+                    if time_ns is None or not YEAR_2000_NS <= time_ns <= received_at_ns + DAY_NS:
+                        time_ns, quality = received_at_ns, target.flags | CLOCK
+                    else:
+                        quality = target.flags
+                    out.readings(self.slots, time_ns, values, quality)
+                    return
         super().decode(payload, received_at_ns, flags, out)
-        if self._short is None:
+        if not self.slots:
             self._prepare()
 
     def _prepare(self) -> None:
-        straight, target = self._straight, self.target
         keys = [
             (named.point.label, named.channel, named.unit, named.point.id)
-            for named in straight.points
+            for named in self._straight.points
         ]
         if len(keys) <= MAX_VALUES and all(key in self._cache for key in keys):
             self.slots = tuple(self._cache[key] for key in keys)
-            self._short = (
-                straight.cut,
-                straight.end,
-                straight.is_whole,
-                self.slots,
-                target.flags,
-                target.zone,
-                target.max_payload_bytes,
-            )
+            self._cache.clear()
 
 
 class StatusPlan(TelemetryPlan):
     """One truth value in `status`."""
+
+    __slots__ = ("_flags", "_key", "_max_bytes", "_slot", "_zone")
 
     def __init__(self, target: Target, fields: Fields, metric: str, unit: str) -> None:
         super().__init__(target, fields)

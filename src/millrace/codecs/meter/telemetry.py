@@ -13,13 +13,16 @@ from millrace.codecs.meter.placing import place, write
 from millrace.codecs.meter.table import SeriesTable
 from millrace.codecs.meter.together import CATEGORY, DatagramColumns, Member
 from millrace.model import quality
+from millrace.model.codec import SociablePlan
 from millrace.model.decoded import Decoded
 from millrace.model.payload import parse_object
 from millrace.model.series import Slots
 
 
-class TelemetryPlan:
+class TelemetryPlan(SociablePlan):
     """The plan of `iot/{id}/telemetry`."""
+
+    __slots__ = ("_device_id", "_max_bytes", "_options", "_table", "member", "together")
 
     def __init__(
         self, device_id: str, slots: Slots, options: MeterOptions, together: DatagramColumns
