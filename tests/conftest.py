@@ -2,5 +2,13 @@
 
 from tests.servers.pgbouncer import pgbouncer
 from tests.servers.postgres import postgres, postgres_url
+from tests.servers.tables import migrated_url, postgres_template, stored
 
-__all__ = ["pgbouncer", "postgres", "postgres_url"]
+__all__ = [
+    "migrated_url",
+    "pgbouncer",
+    "postgres",
+    "postgres_template",
+    "postgres_url",
+    "stored",
+]

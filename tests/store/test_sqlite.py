@@ -16,11 +16,11 @@ from alembic.script import ScriptDirectory
 from millrace.errors import RetryError, StopError
 from millrace.schema import ddl
 from millrace.schema.history import NEEDED, REVISIONS, pending, require_current
+from millrace.schema.scripts import revision_sql
 from millrace.store.sqlite import (
     migrate,
     open_store,
     reading,
-    revision_sql,
     run_revision,
     stored_revision,
 )
@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def script() -> str:
-    return revision_sql(None, REVISIONS[0])
+    return revision_sql("sqlite", None, REVISIONS[0])
 
 
 @pytest.fixture
@@ -189,7 +189,8 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 import apsw
-from millrace.store.sqlite import revision_sql, run_revision
+from millrace.schema.scripts import revision_sql
+from millrace.store.sqlite import run_revision
 db = apsw.Connection(sys.argv[1])
 db.pragma("journal_mode", "wal")
 left = int(sys.argv[2])
@@ -199,7 +200,7 @@ def trace(cursor, statement, bindings):
     if left < 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return True
-script = revision_sql(None, "0001")
+script = revision_sql("sqlite", None, "0001")
 db.exec_trace = trace
 run_revision(db, None, script)
 """

@@ -43,6 +43,13 @@ class Changes(Questions, Protocol):
         """Return the number that the next row of a table may be given by the caller."""
         ...
 
+    def follow_numbers(self, table: str, key: str = "id", /) -> None:
+        """Let the database count on from the highest number of a table.
+
+        Whoever writes explicit numbers calls it in the same transaction (REG-083).
+        """
+        ...
+
 
 class Tables(Protocol):
     """One database. Thread-confined."""

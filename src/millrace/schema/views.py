@@ -62,3 +62,19 @@ VIEWS: Final[dict[str, str]] = {
         " WHERE d.family = 'sensors'"
     ),
 }
+
+# The same under the names of older systems, lower case throughout (REG-082).
+LEGACY_VIEWS: Final[dict[str, str]] = {
+    "devicetypes": (
+        'SELECT id AS "DeviceTypeId", name AS "TypeName", description AS "Description",'
+        ' is_sensor AS "IsSensor", is_controller AS "IsController" FROM device_types'
+    ),
+    "devicetemplates": VIEWS['"DeviceTemplate"'],
+    "devices": VIEWS['"Device"'],
+    "connectors": VIEWS['"Connector"'],
+    "pins": VIEWS['"Pin"'],
+    "datapoints": VIEWS['"DataPoint"'],
+    "datapointicons": (
+        'SELECT id AS "Id", icon_name AS "Label", content AS "Content" FROM data_point_icons'
+    ),
+}

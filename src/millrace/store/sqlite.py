@@ -1,12 +1,10 @@
 """The one SQLite file of registry and ledger: how it is opened, and how it gets its schema.
 
 Every connection writes ahead, syncs in full and enforces foreign keys; a connection that could not
-be set up like that is an error, not a warning. Alembic and SQLAlchemy are imported only when the
-schema has to change, because a process that only works pays for them in memory and start time.
+be set up like that is an error, not a warning.
 Source: REG-002 to REG-004, D-20.
 """
 
-import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +15,11 @@ import apsw
 
 from millrace.errors import StopError
 from millrace.schema.history import pending, require_current
+from millrace.schema.scripts import revision_sql
 from millrace.store.transaction import transaction, translate
 
 BUSY_TIMEOUT_MS: Final = 5_000
 MIGRATION_TIMEOUT_MS: Final = 60_000
-_MIGRATIONS: Final = Path(__file__).parent.parent / "schema" / "migrations"
 
 
 def open_store(path: Path, *, read_only: bool = False) -> apsw.Connection:
@@ -60,7 +58,7 @@ def migrate(path: Path) -> bool:
         before = stored_revision(db)
         for revision in pending(before):
             stored = stored_revision(db)
-            run_revision(db, stored, revision_sql(stored, revision))
+            run_revision(db, stored, revision_sql("sqlite", stored, revision))
         return stored_revision(db) != before
     finally:
         db.close()
@@ -91,20 +89,6 @@ def run_revision(db: apsw.Connection, stored: str | None, script: str) -> None:
                 raise StopError("the migration would break foreign keys; nothing was done")
     finally:
         db.pragma("foreign_keys", 1)
-
-
-def revision_sql(stored: str | None, revision: str) -> str:
-    """Return the SQL that leads from one revision to the next, as Alembic writes it."""
-    from alembic import command  # noqa: PLC0415 - only who migrates pays for it
-    from alembic.config import Config  # noqa: PLC0415
-
-    script = io.StringIO()
-    config = Config(output_buffer=script)
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.set_main_option("dialect", "sqlite")
-    command.upgrade(config, f"{stored or 'base'}:{revision}", sql=True)
-    return script.getvalue()
 
 
 @contextmanager

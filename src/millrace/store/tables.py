@@ -54,6 +54,9 @@ class SqliteTables:
         query = "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = ?"
         return number(self._db, query, (table,))
 
+    def follow_numbers(self, table: str, key: str = "id", /) -> None:
+        """Do nothing: SQLite counts on from the highest number by itself."""
+
     def close(self) -> None:
         self._db.close()
 

@@ -10,10 +10,12 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import psycopg
+from psycopg import sql
 
 from millrace.errors import RetryError, UnsureError
 from millrace.store_postgres.arrays import Array, ArrayDumper
 from millrace.store_postgres.faults import translate
+from millrace.store_postgres.place import conninfo_of
 
 CONNECT_TIMEOUT_S: Final = 5
 TIMEOUT_S: Final = 30
@@ -25,7 +27,8 @@ _BEGIN: Final = (
     " WHERE current_setting('synchronous_commit') = 'off';"
     "SET LOCAL statement_timeout = '{timeout_s}s';"
     "SET LOCAL idle_in_transaction_session_timeout = '{timeout_s}s';"
-    "SET LOCAL timezone = 'UTC'"
+    "SET LOCAL timezone = 'UTC';"
+    "SET LOCAL search_path = {schema}"
 )
 
 
@@ -33,7 +36,7 @@ class Session:
     """Transactions on one connection. Thread-confined."""
 
     def __init__(self, url: str, *, name: str, timeout_s: int = TIMEOUT_S) -> None:
-        self._url = url
+        self._conninfo, self._schema = conninfo_of(url)
         self._name = name
         self._timeout_s = timeout_s
         self._db: psycopg.Connection[Any] | None = None
@@ -68,15 +71,19 @@ class Session:
         try:
             if self._db is None:
                 self._db = self._connected()
-            self._db.execute(_BEGIN.format(level=level, timeout_s=self._timeout_s).encode())
+            self._db.execute(self._begin(level))
         except psycopg.Error as error:
             self.close()
             raise translate(error) from error
         return self._db
 
+    def _begin(self, level: str) -> bytes:
+        schema = sql.Identifier(self._schema).as_string(None)
+        return _BEGIN.format(level=level, timeout_s=self._timeout_s, schema=schema).encode()
+
     def _connected(self) -> psycopg.Connection[Any]:
         db = psycopg.connect(
-            self._url,
+            self._conninfo,
             autocommit=True,
             # A prepared statement belongs to a connection of the server, which a pooler changes.
             prepare_threshold=None,
