@@ -11,7 +11,6 @@ from millrace.errors import UsageError
 from millrace.settings import Settings
 from millrace.wiring import lives
 from millrace.wiring.lives_redis import target
-from millrace.wiring.setup import prepare
 from tests.servers.ports import free_port
 
 
@@ -26,15 +25,14 @@ def ignore() -> None:
 def test_memory_needs_nothing(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     lives.check(settings)
-    assert isinstance(lives.open_live(settings, ignore), MemoryLive)
+    assert isinstance(lives.open_live(settings, "one", ignore), MemoryLive)
     assert isinstance(lives.open_cache(settings, ignore), MemoryCache)
 
 
 def test_redis_is_opened_without_being_there(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, url=f"redis://127.0.0.1:{free_port()}")
-    prepare(settings)
     lives.check(settings)
-    live, cache = lives.open_live(settings, ignore), lives.open_cache(settings, ignore)
+    live, cache = lives.open_live(settings, "one", ignore), lives.open_cache(settings, ignore)
     assert isinstance(live, RedisLive)
     assert isinstance(cache, RedisCache)
     live.close()
@@ -69,13 +67,3 @@ def test_f49_what_cannot_work_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         lives.check(settings_of(tmp_path, **live))
-
-
-def test_a_ledger_made_anew_has_another_name(tmp_path: Path) -> None:
-    names = set()
-    for folder in ("one", "two"):
-        settings = Settings.model_validate({"data": tmp_path / folder})
-        prepare(settings)
-        names |= {lives.ledger_name(settings), lives.ledger_name(settings)}
-    assert len(names) == 2
-    assert all(name.isdecimal() for name in names)

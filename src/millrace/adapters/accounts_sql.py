@@ -4,9 +4,12 @@ Offsets are kept as 64-bit integers; snapshots name theirs in JSON.
 """
 
 import json
+from typing import Final
 
 from millrace.ports.accounts import Account
 from millrace.schema.tables import Questions, Tables
+
+_ONLINE: Final = "SELECT count(*) FROM devices WHERE connection_status = 'online'"
 
 
 class SqlAccounts:
@@ -28,6 +31,9 @@ class SqlAccounts:
                 _number(asked, "SELECT count(*) FROM dead_letters WHERE status = 'open'"),
                 _number(asked, "SELECT count(*) FROM devices"),
                 _number(asked, "SELECT count(*) FROM devices WHERE NOT registered"),
+                _number(asked, _ONLINE),
+                _number(asked, "SELECT count(*) FROM device_alerts WHERE status = 'open'"),
+                _name(asked),
             )
 
     def needed(self) -> dict[int, int]:
@@ -49,3 +55,9 @@ class SqlAccounts:
 
 def _number(asked: Questions, query: str) -> int:
     return int(asked.rows(query)[0][0])
+
+
+def _name(asked: Questions) -> str:
+    """Return when the oldest seeded row was made, as digits; '' without any."""
+    made = asked.rows("SELECT min(created_at) FROM alert_rules")[0][0]
+    return "".join(filter(str.isdigit, str(made)))

@@ -11,7 +11,8 @@ class Account:
 
     `outcomes` maps (outcome, family, detail) to a number of messages; `positions` maps a partition
     to the offset of the next message that has no outcome yet. `auto_devices` of the `devices` have
-    registered themselves.
+    registered themselves, `online_devices` are connected as far as they said. `store_name` differs
+    from that of every other store, and from that of this one after it was made anew.
     """
 
     outcomes: Mapping[tuple[str, str, str], int]
@@ -19,6 +20,9 @@ class Account:
     open_letters: int = 0
     devices: int = 0
     auto_devices: int = 0
+    online_devices: int = 0
+    open_alerts: int = 0
+    store_name: str = ""
 
 
 class Accounts(Protocol):

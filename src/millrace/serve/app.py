@@ -18,6 +18,7 @@ from millrace.serve.desk import Desk
 from millrace.serve.directory import SeriesDirectory
 from millrace.serve.gate import Gate
 from millrace.serve.health import Health
+from millrace.serve.latest_keys import KeySources, LatestKeys
 from millrace.serve.live_feed import Feed
 from millrace.serve.live_hub import LiveHub
 from millrace.serve.page import add_page
@@ -78,10 +79,18 @@ def furnish(deps: ServeDeps) -> Room:
         rows_desk=rows_desk,
         directory=directory,
         hub=hub,
+        keys=_keys(deps, rows_desk, feed),
         health=Health(deps.probes, deps.metrics),
         tickets=Tickets(deps.clock),
         cursors=Cursors(deps.cursor_key, deps.clock),
     )
+
+
+def _keys(deps: ServeDeps, desk: Desk, feed: Feed) -> LatestKeys | None:
+    if deps.cache is None:
+        return None
+    sources = KeySources(deps.hot, deps.rows, deps.accounts)
+    return LatestKeys(sources, desk, feed, cache=deps.cache, clock=deps.clock)
 
 
 async def background(app: FastAPI) -> None:
@@ -92,8 +101,12 @@ async def background(app: FastAPI) -> None:
             tasks.create_task(room.health.run())
             tasks.create_task(room.hub.run(room.series.refresh, room.series_desk))
             tasks.create_task(_keep_fresh(room))
+            if room.keys is not None:
+                tasks.create_task(room.keys.run())
     finally:
         room.health.close()
+        if room.keys is not None:
+            room.keys.close()
         for desk in (room.series_desk, room.registry_desk, room.rows_desk):
             desk.close()
 

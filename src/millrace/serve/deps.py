@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from millrace.observe import Metrics
+from millrace.ports.accounts import Accounts
+from millrace.ports.cache import Cache
 from millrace.ports.clock import Clock
 from millrace.ports.ledger import HotReadings
 from millrace.ports.live import Live, LiveRows
@@ -36,7 +38,8 @@ class ServeDeps:
 
     `probes` are named as in MON-005 (log, points, metadata, archive, cache, mqtt). `durability` is
     shown in /health as it is. `missing_of` reads the missing numbers out of a packed sequence
-    window. A `cursor_key` that outlives the process keeps cursors valid across restarts.
+    window. `cache` takes the documented keys, `accounts` is where the counts among them come from.
+    A `cursor_key` that outlives the process keeps cursors valid across restarts.
     """
 
     series: SeriesQuery
@@ -47,6 +50,8 @@ class ServeDeps:
     preview: Preview
     metrics: Metrics
     clock: Clock
+    cache: Cache | None = None
+    accounts: Accounts | None = None
     probes: Mapping[str, Probe] = field(default_factory=dict)
     version: str = "0"
     mode: str = "embedded"

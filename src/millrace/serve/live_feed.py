@@ -23,7 +23,7 @@ class Feed:
         self._hot = hot
         self._live = live
         self._clock = clock
-        self._leads = True
+        self.is_leading = True
         self._asked_at_s = float("-inf")
         self._glanced_at_s = float("-inf")
 
@@ -35,9 +35,9 @@ class Feed:
         """
         now_s = self._clock.steady_s()
         if now_s - self._asked_at_s >= LEASE_S:
-            self._leads = self._live.leads()
+            self.is_leading = self._live.leads()
             self._asked_at_s = now_s
-        if not self._leads:
+        if not self.is_leading:
             shared = self._shared(after_id, limit)
             if shared or (shared is not None and now_s - self._glanced_at_s < GLANCE_S):
                 return shared

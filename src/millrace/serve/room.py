@@ -18,6 +18,7 @@ from millrace.serve.deps import ServeDeps
 from millrace.serve.desk import Desk
 from millrace.serve.directory import SeriesDirectory
 from millrace.serve.health import Health
+from millrace.serve.latest_keys import LatestKeys
 from millrace.serve.live_hub import LiveHub
 from millrace.serve.problems import Problem
 from millrace.serve.tickets import Tickets
@@ -39,6 +40,7 @@ class Room:
     rows_desk: Desk
     directory: SeriesDirectory
     hub: LiveHub
+    keys: LatestKeys | None
     health: Health
     tickets: Tickets
     cursors: Cursors

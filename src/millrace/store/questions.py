@@ -23,9 +23,3 @@ def number(db: apsw.Connection, sql: str, values: Sequence[Value] = ()) -> int:
     """Return the integer that a statement answers, 0 for nothing or NULL."""
     row = answer(db, sql, values)
     return int(row[0] or 0) if row else 0
-
-
-def born(db: apsw.Connection) -> str:
-    """Return when the oldest seeded row of this store was made, as digits; '' without any."""
-    row = answer(db, "SELECT min(created_at) FROM alert_rules")
-    return "".join(filter(str.isdigit, str(row[0]))) if row and row[0] else ""

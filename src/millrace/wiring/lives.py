@@ -17,9 +17,6 @@ from millrace.errors import RetryError, StopError, UsageError
 from millrace.ports.cache import Cache
 from millrace.ports.live import Live
 from millrace.settings import Settings
-from millrace.store.questions import born
-from millrace.store.sqlite import open_store, reading
-from millrace.wiring import places
 from millrace.wiring.urls import known
 
 SCHEMES: Final = ("memory", "redis", "rediss")
@@ -50,14 +47,17 @@ def is_redis(settings: Settings) -> bool:
     return known("live.url", settings.live.url, *SCHEMES) != "memory"
 
 
-def open_live(settings: Settings, failed: Failed) -> Live:
-    """Open the ring; `failed` is told of every command that Redis does not carry out."""
+def open_live(settings: Settings, store_name: str, failed: Failed) -> Live:
+    """Open the ring of a store; `failed` is told of every command that Redis does not carry out.
+
+    A store that was emptied counts its commits from 1 again, and has another name.
+    """
     if not is_redis(settings):
         return MemoryLive()
     from millrace.adapters.live_redis import RedisLive
     from millrace.wiring.lives_redis import link
 
-    return RedisLive(link(settings, failed), ledger_name(settings))
+    return RedisLive(link(settings, failed), store_name)
 
 
 def open_cache(settings: Settings, failed: Failed) -> Cache:
@@ -99,12 +99,3 @@ def examine(settings: Settings) -> str:
                 " it, and the database has more to do",
             ) from error
     return f"{settings.live.url} writes and reads"
-
-
-def ledger_name(settings: Settings) -> str:
-    """Return a name that no other ledger has, so that what is shared is not mixed up.
-
-    A folder that was emptied counts its commits and versions from 1 again.
-    """
-    with closing(open_store(places.store_path(settings), read_only=True)) as db, reading(db):
-        return born(db)

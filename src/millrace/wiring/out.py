@@ -47,13 +47,17 @@ def open_deps(settings: Settings) -> Iterator[ServeDeps]:
         metrics = Metrics(["serve"], version=__version__)
         failed = metrics.cache_requests.labels("error").inc
         store = stack.enter_context(open_store(settings))
+        accounts = store.accounts()
+        name = accounts.read().store_name
         query = stack.enter_context(open_query(settings))
         yield ServeDeps(
             series=query,
             registry=store.registry(),
             hot=store.hot(),
             rows=store.live_rows(),
-            live=stack.enter_context(closing(lives.open_live(settings, failed))),
+            live=stack.enter_context(closing(lives.open_live(settings, name, failed))),
+            cache=stack.enter_context(closing(lives.open_cache(settings, failed))),
+            accounts=accounts,
             preview=_preview(settings, stack),
             metrics=metrics,
             clock=SystemClock(),
