@@ -25,12 +25,12 @@ from millrace.adapters.series_delta.sql import (
     EXPORT_SQL,
     SUMMARY_SQL,
     page_sql,
-    windows_sql,
 )
 from millrace.adapters.series_delta.tail import ViewTail
 from millrace.adapters.series_delta.view import ALWAYS_US, Selection, extent
-from millrace.adapters.series_delta.windows import bucket_sql, pieces
 from millrace.errors import RejectError
+from millrace.flow.aggregates import windows_sql
+from millrace.flow.windows import bucket_sql, pieces
 from millrace.ports.ledger import HotReadings
 from millrace.ports.series import READING_SCHEMA, Every, Span
 

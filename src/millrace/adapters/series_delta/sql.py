@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from millrace.adapters.series_delta.files import DataFile
 from millrace.adapters.series_delta.view import Selection, Sources
-from millrace.errors import UsageError
 
 READING_COLUMNS = "series_id, epoch_us(time) * 1000 AS time_ns, value, flags, attr_id"
 EXPORT_SQL = f"SELECT {READING_COLUMNS} FROM readings ORDER BY series_id, time"
@@ -30,20 +29,6 @@ NEWEST_SQL = """SELECT series_id, max(epoch_us(time)) * 1000 AS time_ns,
 
 _MAX_LISTED_IDS = 256
 _HOT_RANK = 1 << 40
-
-# Nothing that is not a number ever leaves an aggregate: a sum that overflows is null (F39).
-_FUNCTIONS = {
-    "mean": "favg(value)",
-    "min": "min(value)",
-    "max": "max(value)",
-    "sum": "fsum(value)",
-    "first": "arg_min(value, t)",
-    "last": "arg_max(value, t)",
-    "stddev": "stddev_pop(value)",
-    "p50": "quantile_cont(value, 0.5)",
-    "p95": "quantile_cont(value, 0.95)",
-    "p99": "quantile_cont(value, 0.99)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,30 +72,6 @@ def page_sql(condition: str, *, descending: bool, limit: int) -> str:
         f"SELECT {READING_COLUMNS} FROM readings WHERE {condition} "
         f"ORDER BY time {way}, series_id {way} LIMIT {int(limit)}"
     )
-
-
-def windows_sql(bucket: str, functions: Sequence[str], limit: int) -> str:
-    """Return the question for aggregates; `bucket` maps `t` (microseconds) to its window."""
-    columns = "".join(f", {function_sql(name)} AS {name}" for name in dict.fromkeys(functions))
-    return (
-        f"SELECT series_id, ({bucket}) * 1000 AS time_ns{columns} "
-        "FROM (SELECT series_id, epoch_us(time) AS t, value FROM readings) "
-        f"GROUP BY 1, 2 ORDER BY 1, 2 LIMIT {int(limit)}"
-    )
-
-
-def function_sql(name: str) -> str:
-    """Return the SQL of one of `AGGREGATES` over `value` and its instant `t`.
-
-    Raises:
-        UsageError: There is no such aggregate.
-    """
-    if name == "count":
-        return "count(*)"
-    if name not in _FUNCTIONS:
-        raise UsageError(f"there is no aggregate {name!r}")
-    text = _FUNCTIONS[name]
-    return f"CASE WHEN isfinite({text}) THEN {text} END"
 
 
 def _parquet(name: str) -> str:
