@@ -10,10 +10,10 @@ from millrace.adapters.series_delta import DeltaQuery, DeltaSeries
 from millrace.ports.ledger import HotReadings
 from millrace.ports.series import SeriesQuery, SeriesWriter
 from tests.contracts.hot_memory import START_NS
-from tests.contracts.series import SeriesContract
+from tests.contracts.series import SealedFilesContract
 
 
-class TestDeltaSeries(SeriesContract):
+class TestDeltaSeries(SealedFilesContract):
     @pytest.fixture(autouse=True)
     def _root(self, tmp_path: Path) -> None:
         self.root = tmp_path / "series"

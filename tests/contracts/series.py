@@ -2,9 +2,10 @@
 
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -30,11 +31,19 @@ HOUR_NS = 3600 * SECOND_NS
 IDS = [3, 7, 8, 4000, 90_000]
 
 
+class Commits(HotReadings, Protocol):
+    """Hot batches, and what the pump does to them."""
+
+    newest: int
+
+    def commit(self, rows: Sequence[Row], committed_at_ns: int = START_NS) -> int: ...
+
+
 class Rig:
     """Writer, query, hot batches and oracle, moved together."""
 
     def __init__(
-        self, writer: SeriesWriter, hot: MemoryHot, query: SeriesQuery, seed: int = 1
+        self, writer: SeriesWriter, hot: Commits, query: SeriesQuery, seed: int = 1
     ) -> None:
         self.writer = writer
         self.hot = hot
@@ -299,6 +308,30 @@ class SeriesContract:
         assert rows_of(rig.query.raw([1], ALWAYS, limit=99)) == rig.oracle.raw([1], ALWAYS)
         assert rig.writer.sealed_through() == 3
 
+    def test_latest_is_newest_by_time_not_by_arrival(self, rig: Rig) -> None:
+        rig.commit([(1, START_NS + HOUR_NS, 1.0, 0, 1)])
+        rig.commit([(1, START_NS, 2.0, 0, 1), (5, START_NS, 5.0, 4, 2)])
+        rig.query.refresh()
+        assert rows_of(rig.query.latest([5, 1, 77])) == [
+            (5, START_NS, 5.0, 4, 2),
+            (1, START_NS + HOUR_NS, 1.0, 0, 1),
+        ]
+        rig.commit([(1, START_NS + HOUR_NS, 3.0, 0, 1)])
+        rig.query.refresh()
+        assert rows_of(rig.query.latest([1])) == [(1, START_NS + HOUR_NS, 3.0, 0, 1)]
+
+    def test_another_writer_goes_on_where_the_first_stopped(self, rig: Rig) -> None:
+        rig.writer.seal(table([(1, START_NS, 1.0, 0, 1)]), 5)
+        again = self.make_writer()
+        assert again.sealed_through() == 5
+        again.seal(table([(1, START_NS, 2.0, 0, 1)]), 6)
+        rig.query.refresh()
+        assert rows_of(rig.query.raw([1], ALWAYS, limit=9)) == [(1, START_NS, 2.0, 0, 1)]
+
+
+class SealedFilesContract(SeriesContract):
+    """What holds besides where history is files that sealing adds to."""
+
     def test_d30_compaction_replaces_small_files(self, rig: Rig) -> None:
         for part in range(12):
             rig.commit(rig.random_rows(20, START_NS + part * HOUR_NS, HOUR_NS))
@@ -325,18 +358,6 @@ class SeriesContract:
         rig.query.refresh()
         assert rows_of(rig.query.raw(IDS, ALWAYS, limit=999)) == rig.oracle.raw(IDS, ALWAYS)
 
-    def test_latest_is_newest_by_time_not_by_arrival(self, rig: Rig) -> None:
-        rig.commit([(1, START_NS + HOUR_NS, 1.0, 0, 1)])
-        rig.commit([(1, START_NS, 2.0, 0, 1), (5, START_NS, 5.0, 4, 2)])
-        rig.query.refresh()
-        assert rows_of(rig.query.latest([5, 1, 77])) == [
-            (5, START_NS, 5.0, 4, 2),
-            (1, START_NS + HOUR_NS, 1.0, 0, 1),
-        ]
-        rig.commit([(1, START_NS + HOUR_NS, 3.0, 0, 1)])
-        rig.query.refresh()
-        assert rows_of(rig.query.latest([1])) == [(1, START_NS + HOUR_NS, 3.0, 0, 1)]
-
     def test_latest_begins_with_its_source(self, rig: Rig) -> None:
         rig.commit([(1, START_NS, 1.0, 0, 1)])
         rig.seal()
@@ -347,14 +368,6 @@ class SeriesContract:
         query = self.make_query(rig.hot, lambda: marked)
         query.refresh()
         assert [row[0] for row in rows_of(query.latest())] == [1, 2, 9]
-
-    def test_another_writer_goes_on_where_the_first_stopped(self, rig: Rig) -> None:
-        rig.writer.seal(table([(1, START_NS, 1.0, 0, 1)]), 5)
-        again = self.make_writer()
-        assert again.sealed_through() == 5
-        again.seal(table([(1, START_NS, 2.0, 0, 1)]), 6)
-        rig.query.refresh()
-        assert rows_of(rig.query.raw([1], ALWAYS, limit=9)) == [(1, START_NS, 2.0, 0, 1)]
 
 
 def window_start_ns(time_ns: int, every: Every) -> int:

@@ -19,7 +19,8 @@ _FUNCTIONS = {
     "sum": "fsum(value)",
     "first": "arg_min(value, t)",
     "last": "arg_max(value, t)",
-    "stddev": "stddev_pop(value)",
+    # Added up in another order it has another last digit; sums are compensated and have not.
+    "stddev": "stddev_pop(value ORDER BY t)",
     "p50": "quantile_cont(value, 0.5)",
     "p95": "quantile_cont(value, 0.95)",
     "p99": "quantile_cont(value, 0.99)",

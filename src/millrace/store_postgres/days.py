@@ -65,13 +65,12 @@ def missing(days: Iterable[int], have: Iterable[Partition], today: int) -> list[
 
 
 def make_partitions(db: Connection[Any], days: Iterable[int], today: int) -> list[Partition]:
-    """Make what is missing for these days; return all partitions. The caller has a transaction.
+    """Make what is missing for these days, and return it. The caller has a transaction.
 
     Others may go on to write and read meanwhile: a table is made first and then attached.
     """
     db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    have = partitions(db)
-    fresh = missing(days, have, today)
+    fresh = missing(days, partitions(db), today)
     for one in fresh:
         name = sql.Identifier(one.name)
         db.execute(
@@ -84,7 +83,7 @@ def make_partitions(db: Connection[Any], days: Iterable[int], today: int) -> lis
                 name, sql.Literal(_start(one.first)), sql.Literal(_start(one.stop))
             )
         )
-    return sorted([*have, *fresh])
+    return fresh
 
 
 def retire(db: Connection[Any], before_day: int) -> int:

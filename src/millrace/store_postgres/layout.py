@@ -39,12 +39,25 @@ _ROLL_UP: Final = """CREATE TABLE {name} (
     series_id integer NOT NULL,
     bucket timestamptz NOT NULL,
     count bigint NOT NULL,
-    sum double precision NOT NULL,
+    sum double precision,
     min double precision NOT NULL,
     max double precision NOT NULL,
     attr_id integer NOT NULL,
     PRIMARY KEY (series_id, bucket)
 )"""
+
+
+def total(column: str, condition: str) -> str:
+    """Return SQL that adds up a column, NULL unless `condition` holds and the sum is a double.
+
+    PostgreSQL refuses a sum beyond the doubles. Scaled down by 2^64, which is exact, it never is.
+    """
+    scaled = f"sum({column} * 5.421010862427522e-20::double precision)"
+    return (
+        f"CASE WHEN {condition} AND abs({scaled}) < 9.745314011399998e288::double precision"
+        f" THEN {scaled} * 18446744073709551616::double precision END"
+    )
+
 
 # A body with an escaped NUL is valid JSON that jsonb refuses; its labels are unknown then.
 _LABELS: Final = """CREATE VIEW series_labels AS
@@ -73,8 +86,8 @@ _HOURLY: Final = f"""CREATE VIEW iot_hourly_stats AS
         SELECT series_id, bucket, count, sum, min, max, attr_id FROM readings_1h
         WHERE bucket < date_trunc('hour', now(), 'UTC') - interval '1 hour'
         UNION ALL
-        SELECT series_id, date_trunc('hour', time, 'UTC'), count(*), sum(value), min(value),
-            max(value), (array_agg(attr_id ORDER BY time DESC))[1]
+        SELECT series_id, date_trunc('hour', time, 'UTC'), count(*), {total("value", "true")},
+            min(value), max(value), (array_agg(attr_id ORDER BY time DESC))[1]
         FROM readings WHERE time >= date_trunc('hour', now(), 'UTC') - interval '1 hour'
         GROUP BY 1, 2
     ) r {_OF_SERIES}"""  # noqa: S608 - composed of the texts above

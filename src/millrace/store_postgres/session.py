@@ -7,6 +7,7 @@ Source: REG-004, F22 to F25; libraries.md.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from queue import Empty, LifoQueue
 from typing import Any, Final
 
 import psycopg
@@ -115,3 +116,36 @@ class Session:
             self._db.execute("ROLLBACK")
         if self._db.closed:
             self.close()
+
+
+class Sessions:
+    """A bounded number of sessions for any thread to use; opened when they are first needed."""
+
+    def __init__(self, url: str, size: int, *, name: str, timeout_s: int = TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
+        self._all = [Session(url, name=name, timeout_s=timeout_s) for _ in range(size)]
+        self._free: LifoQueue[Session] = LifoQueue()
+        for one in reversed(self._all):
+            self._free.put(one)
+
+    @contextmanager
+    def transaction(self, level: str = "READ COMMITTED") -> Iterator[psycopg.Connection[Any]]:
+        """Run the body as one transaction on a session that is free; see `Session.transaction`.
+
+        Raises:
+            RetryError: None became free in time.
+        """
+        try:
+            session = self._free.get(timeout=self._timeout_s)
+        except Empty:
+            raise RetryError("all connections to PostgreSQL are in use") from None
+        try:
+            with session.transaction(level) as db:
+                yield db
+        finally:
+            self._free.put(session)
+
+    def close(self) -> None:
+        """End all connections; a second call does nothing."""
+        for one in self._all:
+            one.close()

@@ -24,7 +24,7 @@ from millrace.model.series import SeriesKey
 from millrace.model.work import Advance, Committed, Effects, LatestPage, Readings, SequenceRow
 from millrace.ports.ledger import Claim
 from millrace.schema.instants import stored_instant
-from millrace.store_postgres.days import make_partitions, today_of
+from millrace.store_postgres.days import make_partitions, partitions, today_of
 from millrace.store_postgres.layout import has_chunks
 from millrace.store_postgres.questions import one_row, stored_latest
 from millrace.store_postgres.session import Session
@@ -133,8 +133,8 @@ class PostgresLedger:
         with self._session.transaction() as db:
             self._has_chunks = has_chunks(db)
             if not self._has_chunks:
-                found = make_partitions(db, days, today_of(effects.now_ns))
-                self._room = {day for one in found for day in range(one.first, one.stop)}
+                make_partitions(db, days, today_of(effects.now_ns))
+                self._room = {day for one in partitions(db) for day in range(one.first, one.stop)}
 
     def _is_in(self, db: Connection[Any], effects: Effects) -> bool:
         """Say whether a commit without an answer has happened.
