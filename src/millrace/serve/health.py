@@ -16,6 +16,9 @@ from millrace.observe import Metrics
 from millrace.serve.deps import Probe
 
 EVERY_S = 15.0
+# Processes start side by side: what is not there at the first look is there a moment later.
+AT_START_S = 0.1
+STARTING_S = 30.0
 DEADLINE_S = 5.0
 MAX_AGE_S = 30.0
 VITAL = frozenset({"log", "metadata"})
@@ -45,10 +48,14 @@ class Health:
         self.findings: dict[str, deque[Finding]] = {name: deque(maxlen=_HISTORY) for name in probes}
 
     async def run(self) -> None:
-        """Probe everything every 15 s, for ever."""
+        """Probe everything every 15 s, for ever; at the start often, until all was well once."""
+        starting_until_s = time.monotonic() + STARTING_S
         while True:
             await self.probe_all()
-            await asyncio.sleep(EVERY_S)
+            if all(self.checks().values()):
+                starting_until_s = 0.0
+            is_starting = time.monotonic() < starting_until_s
+            await asyncio.sleep(AT_START_S if is_starting else EVERY_S)
 
     async def probe_all(self) -> None:
         """Run every probe once, side by side."""
