@@ -24,7 +24,8 @@ from millrace.record.latest import LatestTable
 from millrace.settings import Settings
 from millrace.store.sqlite import open_store
 from millrace.store.transaction import transaction
-from millrace.wiring.places import series_folder, store_path
+from millrace.wiring.histories import table_place
+from millrace.wiring.places import store_path
 
 METERS: Final = 5_000
 METRICS: Final = {"voltage_dc": "V", "current_dc": "A"}
@@ -98,7 +99,7 @@ def _write_days(settings: Settings, known: Committed, count: int) -> Readings:
     offsets = (phases[:, None] + np.arange(count) * step_ns).ravel()
     values = np.zeros(0)
     instants = np.zeros(0, np.int64)
-    with closing(DeltaSeries(series_folder(settings))) as series:
+    with closing(DeltaSeries(table_place(settings))) as series:
         for day in range(DAYS):
             steps = rng.integers(-3, 4, (SERIES, count)) / 10
             values = (np.cumsum(steps, axis=1) + 700.0).ravel()

@@ -86,6 +86,7 @@ class SeriesSettings(Section):
     retention_s: int | None = Field(default=None, ge=86_400)
     seal_readings: int = Field(default=500_000, ge=1000)
     seal_after_s: int = Field(default=300, ge=1)
+    copies_bytes: int = Field(default=10_000_000_000, ge=100_000_000)
 
 
 class LiveSettings(Section):

@@ -11,6 +11,7 @@ from millrace.adapters.series_delta import DeltaQuery, DeltaSeries
 from millrace.adapters.series_delta.answers import Engine
 from millrace.adapters.series_delta.latest import LatestArrays
 from millrace.adapters.series_delta.latest_search import LatestSearch
+from millrace.adapters.series_delta.storage import storage_of
 from millrace.adapters.series_delta.table import open_table
 from millrace.adapters.series_delta.view import View
 from millrace.errors import StopError
@@ -129,11 +130,12 @@ def test_b7_the_search_goes_on_by_itself_in_a_share_of_the_time(
 ) -> None:
     for number in (1, 2, 3):
         writer.seal(table([(number, START_NS + number * DAY_NS, 1.0, 0, 1)]), number)
-    sealed = open_table(root, "ledger-0")
+    storage = storage_of(root)
+    sealed = open_table(storage, "ledger-0")
     assert sealed is not None
     view = View(root, sealed.files, (), sealed.sealed_through, sealed.sealed_through)
     clock, latest = ManualClock(START_NS), LatestArrays()
-    engine = Engine(MEMORY_BYTES, 1, lambda: view)
+    engine = Engine(MEMORY_BYTES, 1, storage, lambda: view)
     search = LatestSearch(engine, latest, 0, clock.steady_s)
     found = []
     for _ in range(6):

@@ -9,10 +9,12 @@ from millrace.adapters.archive_file import FileArchive
 from millrace.adapters.hot_sqlite import SqliteHotReadings
 from millrace.adapters.log_sqlite import SqliteLogReader
 from millrace.adapters.series_delta import DeltaSeries
+from millrace.adapters.series_delta.bucket import BucketStorage
 from millrace.errors import FencedError
 from millrace.ports.archive import Intent
 from millrace.tend.archive import ArchiveOptions, Archiver, ArchiveSources
 from millrace.tend.seal import Sealer, SealLimits
+from tests.servers.s3 import options_of
 
 
 class FilePositions:
@@ -68,11 +70,14 @@ class LogOutcomes:
         pass
 
 
-def seal_for_ever(ledger: Path, series: Path) -> None:
-    """Seal small amounts, merge and tidy up, until killed."""
+def seal_for_ever(ledger: Path, series: Path, endpoint: str = "") -> None:
+    """Seal small amounts, merge and tidy up, until killed; with an endpoint into its bucket."""
     hot = SqliteHotReadings(ledger, read_only=False)
-    writer = DeltaSeries(series)
-    sealer = Sealer(hot, writer, SealLimits(rows=200, age_ns=1, batches=7))
+    place = BucketStorage(options_of(endpoint), series) if endpoint else series
+    writer = DeltaSeries(place)
+    forget_after_ns = 5_000_000_000 if endpoint else 0
+    limits = SealLimits(rows=200, age_ns=1, batches=7, forget_after_ns=forget_after_ns)
+    sealer = Sealer(hot, writer, limits)
     while True:
         sealer.run_once(time.time_ns())
         writer.compact(time.time_ns())
@@ -94,6 +99,6 @@ def archive_once(log: Path, archive: Path, positions: Path, layout: str) -> None
 
 if __name__ == "__main__":
     if sys.argv[1] == "seal":
-        seal_for_ever(Path(sys.argv[2]), Path(sys.argv[3]))
+        seal_for_ever(Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])
     else:
         archive_once(Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), sys.argv[5])

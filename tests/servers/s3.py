@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from millrace.objects import S3Options
@@ -31,16 +31,24 @@ class S3Server:
 
     def options(self, prefix: str = "", *, endpoint: str = "", timeout_s: float = 10) -> S3Options:
         """Return how the bucket is reached, by way of another endpoint if one is given."""
-        return S3Options(
-            BUCKET,
-            prefix,
-            endpoint or self.endpoint,
-            access_key=ACCESS_KEY,
-            secret_key=SECRET_KEY,
+        return replace(
+            options_of(endpoint or self.endpoint),
+            prefix=prefix,
             timeout_s=timeout_s,
             conditional_put=self.honours_conditions,
-            first_pause_s=0.02,
         )
+
+
+def options_of(endpoint: str) -> S3Options:
+    """Return how the bucket behind an endpoint is reached; conditions are not relied on."""
+    return S3Options(
+        BUCKET,
+        endpoint=endpoint,
+        access_key=ACCESS_KEY,
+        secret_key=SECRET_KEY,
+        conditional_put=False,
+        first_pause_s=0.02,
+    )
 
 
 @contextmanager

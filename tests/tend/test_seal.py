@@ -141,3 +141,23 @@ def test_f9_a_batch_with_fewer_readings_than_were_counted_is_not_sealed(rig: Rig
         rig.sealer.run_once(START_NS)
     assert rig.sizes == []
     assert len(rig.hot.batches) == 2
+
+
+def test_d31_what_is_sealed_stays_until_readers_have_looked() -> None:
+    rig = Rig()
+    rig.sealer = Sealer(rig.hot, rig.series, replace(LIMITS, forget_after_ns=10 * SECOND_NS))
+    for second in range(0, 30, 4):
+        rig.commit(100)
+        rig.sealer.run_once(START_NS + second * SECOND_NS)
+    assert rig.series.sealed_through() == 8
+    # The fifth was sealed at 16 s, the sixth at 20 s; now it is 28 s.
+    assert [batch.id for batch in rig.hot.hot(0)] == [6, 7, 8]
+    rig.sealer.run_once(START_NS + 60 * SECOND_NS)
+    assert rig.hot.hot(0) == []
+    rig.commit(100)
+    rig.sealer.run_once(START_NS + 60 * SECOND_NS)
+    again = Sealer(rig.hot, rig.series, replace(LIMITS, forget_after_ns=10 * SECOND_NS))
+    again.run_once(START_NS + 61 * SECOND_NS)
+    assert len(rig.hot.hot(0)) == 1
+    again.run_once(START_NS + 71 * SECOND_NS)
+    assert rig.hot.hot(0) == []

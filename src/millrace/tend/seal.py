@@ -2,7 +2,8 @@
 
 A seal is due by number of readings, by age, or by number of batches, and it ends at a batch, never
 at an instant. The commit of the series names the last batch, so whatever step a crash interrupts,
-the series say what is in: what is in is forgotten, what is not in is sealed again.
+the series say what is in: what is in is forgotten, what is not in is sealed again. Where readers of
+the series look at them from time to time only, forgetting waits until all of them have looked.
 Source: D-30; F4.
 """
 
@@ -25,11 +26,12 @@ _FORGET = 200
 
 @dataclass(frozen=True, slots=True)
 class SealLimits:
-    """When a seal is due. Units: rows, nanoseconds, batches."""
+    """When a seal is due, and when what is sealed goes. Units: rows, nanoseconds, batches."""
 
     rows: int = 500_000
     age_ns: int = 300_000_000_000
     batches: int = 3_000
+    forget_after_ns: int = 0
 
 
 class Sealer:
@@ -43,7 +45,9 @@ class Sealer:
         self._limits = limits or SealLimits()
         self._waiting: list[HotBatch] = []
         self._rows = 0
-        self._owes_forgetting = True
+        # When something was sealed, and up to which batch; what a start finds sealed comes first.
+        self._sealed: list[tuple[int, int]] = []
+        self._has_begun = False
 
     def run_once(self, now_ns: int, *, flush: bool = False) -> int:
         """Seal what is due, all there is when `flush`; return the number of readings sealed.
@@ -52,13 +56,15 @@ class Sealer:
             RetryError: Ledger or series are away, or there is no space; call again.
             FencedError: Another process seals.
         """
-        if self._owes_forgetting:
-            self._forget(self._series.sealed_through())
+        if not self._has_begun:
+            self._sealed.append((now_ns, self._series.sealed_through()))
+            self._has_begun = True
+        self._forget_sealed(now_ns)
         sealed = 0
         while self._fetch() or self._waiting:
             if not (flush or self._is_due(now_ns)):
                 break
-            sealed += self._seal()
+            sealed += self._seal(now_ns)
         return sealed
 
     @property
@@ -89,26 +95,33 @@ class Sealer:
             now_ns - self._waiting[0].committed_at_ns >= self._limits.age_ns
         )
 
-    def _seal(self) -> int:
+    def _seal(self, now_ns: int) -> int:
         rows, last = self._rows, self._waiting[-1].id
         self._series.seal(rows_of(self._waiting), last)
         self._waiting, self._rows = [], 0
         # Otherwise Arrow keeps what the largest seal took, beside what the pump needs.
         pa.default_memory_pool().release_unused()
         crashpoint("seal_after_commit")
-        self._forget(last)
+        self._sealed.append((now_ns, last))
+        self._forget_sealed(now_ns)
         return rows
 
-    def _forget(self, up_to_id: int) -> None:
-        """Forget what is sealed, slice by slice; the ledger may hold some of it back for now."""
+    def _forget_sealed(self, now_ns: int) -> None:
+        """Forget what has been sealed for long enough."""
+        while self._sealed and now_ns - self._sealed[0][0] >= self._limits.forget_after_ns:
+            if not self._forget(self._sealed[0][1]):
+                return
+            del self._sealed[0]
+
+    def _forget(self, up_to_id: int) -> bool:
+        """Forget slice by slice; return False when the ledger holds some of it back for now."""
         oldest = self._hot.hot(0, 1)
         while oldest and oldest[0].id <= up_to_id:
             if not self._hot.forget_hot(min(oldest[0].id + _FORGET - 1, up_to_id)):
-                self._owes_forgetting = True
-                return
+                return False
             crashpoint("seal_while_forgetting")
             oldest = self._hot.hot(0, 1)
-        self._owes_forgetting = False
+        return True
 
 
 def rows_of(batches: Sequence[HotBatch]) -> pa.Table:

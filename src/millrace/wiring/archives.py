@@ -4,10 +4,8 @@ Source: architecture.md 3.
 """
 
 from millrace.adapters.archive_file import FileArchive
-from millrace.objects import open_bucket
 from millrace.ports.archive import Archive
 from millrace.settings import Settings
-from millrace.wiring.objects import s3_options
 from millrace.wiring.urls import known, path_of, scheme_of
 
 
@@ -19,6 +17,8 @@ def check(settings: Settings) -> None:
     """
     url = _url(settings)
     if known("archive.url", url, "file", "s3") == "s3":
+        from millrace.wiring.objects import s3_options
+
         s3_options(settings, "archive.url", url)
     else:
         path_of(url)
@@ -34,6 +34,8 @@ def open_archive(settings: Settings) -> Archive:
     url = _url(settings)
     if scheme_of(url) == "s3":
         from millrace.adapters.archive_object import ObjectArchive
+        from millrace.objects import open_bucket
+        from millrace.wiring.objects import s3_options
 
         return ObjectArchive(open_bucket(s3_options(settings, "archive.url", url)))
     return FileArchive(path_of(url))

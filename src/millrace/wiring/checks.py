@@ -14,7 +14,7 @@ from typing import NamedTuple
 from millrace.errors import MillraceError, StopError, UsageError
 from millrace.mqtt.topics import check_filter
 from millrace.settings import BrokerSettings, Settings
-from millrace.wiring import archives, lives, logs, places, stores
+from millrace.wiring import archives, lives, logs, places, series_urls, stores
 from millrace.wiring.archives import open_archive
 from millrace.wiring.logs import open_log_reader
 from millrace.wiring.setup import open_books
@@ -33,7 +33,7 @@ class Finding(NamedTuple):
 
 def faults(settings: Settings) -> list[str]:
     """Return every fault of the configuration, as sentences."""
-    choosers = (stores.check, logs.check, archives.check, lives.check)
+    choosers = (stores.check, logs.check, archives.check, series_urls.check, lives.check)
     found = places.check_urls(settings, *choosers)
     for topic_filter in settings.f2.subscriptions:
         try:

@@ -5,23 +5,26 @@ Source: architecture.md 3.
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from millrace.adapters.series_delta import DeltaQuery, DeltaSeries
+from millrace.adapters.series_delta.storage import Storage
 from millrace.ports.ledger import LatestPages
 from millrace.ports.series import READING_SCHEMA, SeriesQuery, SeriesWriter
 from millrace.record.latest import open_page
 from millrace.settings import Settings
-from millrace.wiring import places
+from millrace.wiring.series_urls import check, table_url
 from millrace.wiring.stores import open_store
+from millrace.wiring.urls import path_of, scheme_of
 
 
 @contextmanager
 def open_writer(settings: Settings) -> Iterator[SeriesWriter]:
     """Open the writing end, for the thread that seals."""
-    with closing(DeltaSeries(places.series_folder(settings))) as series:
+    with closing(DeltaSeries(table_place(settings))) as series:
         yield series
 
 
@@ -30,11 +33,29 @@ def open_query(settings: Settings) -> Iterator[SeriesQuery]:
     """Open the queries over hot and sealed readings."""
     with open_store(settings) as store:
         hot = store.hot()
-        query = DeltaQuery(
-            places.series_folder(settings), hot, latest_source=lambda: latest_table(hot)
-        )
+        query = DeltaQuery(table_place(settings), hot, latest_source=lambda: latest_table(hot))
         with closing(query):
             yield query
+
+
+def table_place(settings: Settings) -> Path | Storage:
+    """Return where the table of sealed history is.
+
+    Raises:
+        UsageError: The URL is wrong.
+    """
+    check(settings)
+    url = table_url(settings)
+    if scheme_of(url) == "delta":
+        return path_of(url)
+    from millrace.adapters.series_delta.bucket import BucketStorage
+    from millrace.wiring.objects import s3_options
+
+    return BucketStorage(
+        s3_options(settings, "series.url", url),
+        settings.data / "copies",
+        copies_bytes=settings.series.copies_bytes,
+    )
 
 
 def latest_table(stored: LatestPages) -> pa.Table:

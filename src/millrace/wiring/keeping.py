@@ -20,6 +20,7 @@ from millrace.wiring.archives import open_archive
 from millrace.wiring.families import codecs
 from millrace.wiring.histories import open_writer
 from millrace.wiring.logs import open_log_reader
+from millrace.wiring.series_urls import forget_after_ns
 from millrace.wiring.stores import open_store
 
 
@@ -36,6 +37,7 @@ def _series_lane(settings: Settings) -> Iterator[Keeper]:
         limits = SealLimits(
             rows=settings.series.seal_readings,
             age_ns=settings.series.seal_after_s * 1_000_000_000,
+            forget_after_ns=forget_after_ns(settings),
         )
         chores = series_chores(Sealer(hot, series, limits), series, _retention(settings))
         yield Keeper(chores, SystemClock())

@@ -23,13 +23,6 @@ def store_path(settings: Settings) -> Path:
     return path_of(url)
 
 
-def series_folder(settings: Settings) -> Path:
-    """Return the folder of the table of sealed history."""
-    url = str(settings.urls()["series"])
-    known("series.url", url, "delta")
-    return path_of(url)
-
-
 def broker_urls(settings: Settings) -> list[str]:
     """Return the brokers to take messages from; the own endpoint stands alone.
 
@@ -57,7 +50,7 @@ def check_urls(settings: Settings, *more: Callable[[Settings], Any]) -> list[str
     """Return every fault of the six URLs, as sentences; `more` are the checks of choosers."""
     faults = []
     checks: list[Callable[[Settings], Any]] = [
-        series_folder, *more, _brokers, _listeners,
+        *more, _brokers, _listeners,
     ]  # fmt: skip
     for check in checks:
         try:

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from millrace.adapters.series_delta.engine import BROKEN, MISTAKES, open_engine
 from millrace.adapters.series_delta.sql import Rows, rows_of
+from millrace.adapters.series_delta.storage import Storage
 from millrace.adapters.series_delta.view import Selection, Sources, View, sources
-from millrace.errors import RetryError, StopError
+from millrace.errors import MillraceError, RetryError, StopError
 
 # What finding out which readings replace others takes for each reading and column, at most.
 _MIXED_CELL_BYTES = 180
@@ -27,11 +28,15 @@ class Engine:
     question runs, and the newer view holds the same readings.
     """
 
-    def __init__(self, memory_bytes: int, threads: int, current: Callable[[], View]) -> None:
+    def __init__(
+        self, memory_bytes: int, threads: int, storage: Storage, current: Callable[[], View]
+    ) -> None:
         self._memory_bytes = memory_bytes
+        self._storage = storage
         self._threads = threads
         self._current = current
         self._lock = threading.Lock()
+        self._distrusted: set[str] = set()
         self._connection = open_engine(memory_bytes, threads=threads)
 
     def ask(
@@ -53,7 +58,8 @@ class Engine:
         """
         found = sources(view, selection)
         try:
-            return self._run(view, found, selection, columns, question)
+            with self._storage.held((*found.clean, *found.mixed)):
+                return self._run(view, found, selection, columns, question)
         except duckdb.OutOfMemoryException as error:
             raise RetryError(f"the question needs too much memory: {error}") from error
         except MISTAKES:
@@ -63,7 +69,7 @@ class Engine:
                 self._reopen()
             newer = self._current()
             if not _missing(view, found):
-                raise _damaged(view, found, error) from error
+                raise self._damaged(view, found, error) from error
             if newer is view or is_part:
                 raise RetryError(f"sealed files have gone: {error}") from error
         return self.ask(newer, selection, columns, question)
@@ -96,6 +102,19 @@ class Engine:
         finally:
             cursor.close()
 
+    def _damaged(self, view: View, found: Sources, error: duckdb.Error) -> MillraceError:
+        """Return what to do about files that cannot be read; copies are fetched again first."""
+        files = (*found.clean, *found.mixed)
+        damaged = [file for file in files if not _is_readable(view.root / file.path)]
+        names = ", ".join(str(view.root / file.path) for file in damaged)
+        if self._storage.distrust([file for file in damaged if file.path not in self._distrusted]):
+            self._distrusted.update(file.path for file in damaged)
+            return RetryError(f"copies of sealed files were damaged: {names}")
+        return StopError(
+            f"sealed history is damaged: {names or 'no single file'}: {error}",
+            "restore the file from a backup",
+        )
+
     def _reopen(self) -> None:
         """Replace a database that has declared itself invalid."""
         with self._lock:
@@ -105,15 +124,6 @@ class Engine:
 def _missing(view: View, found: Sources) -> list[Path]:
     paths = [view.root / file.path for file in (*found.clean, *found.mixed)]
     return [path for path in paths if not path.exists()]
-
-
-def _damaged(view: View, found: Sources, error: duckdb.Error) -> StopError:
-    paths = [view.root / file.path for file in (*found.clean, *found.mixed)]
-    names = ", ".join(str(path) for path in paths if not _is_readable(path))
-    return StopError(
-        f"sealed history is damaged: {names or 'no single file'}: {error}",
-        "restore the file from a backup",
-    )
 
 
 def _is_readable(path: Path) -> bool:

@@ -26,6 +26,7 @@ from millrace.adapters.series_delta.sql import (
     SUMMARY_SQL,
     page_sql,
 )
+from millrace.adapters.series_delta.storage import Storage, storage_of
 from millrace.adapters.series_delta.tail import ViewTail
 from millrace.adapters.series_delta.view import ALWAYS_US, Selection, extent
 from millrace.errors import RejectError
@@ -43,7 +44,7 @@ class DeltaQuery:
 
     def __init__(
         self,
-        root: Path,
+        place: Path | Storage,
         hot: HotReadings,
         *,
         shard: str = "ledger-0",
@@ -51,8 +52,9 @@ class DeltaQuery:
         memory_bytes: int = 512 << 20,
         threads: int = 2,
     ) -> None:
-        self._tail = ViewTail(root.absolute(), hot, shard)
-        self._engine = Engine(memory_bytes, threads, lambda: self._tail.view)
+        storage = storage_of(place)
+        self._tail = ViewTail(storage, hot, shard)
+        self._engine = Engine(memory_bytes, threads, storage, lambda: self._tail.view)
         self._latest = LatestArrays()
         through_id = 0
         if latest_source is not None:

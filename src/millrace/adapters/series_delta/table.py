@@ -1,15 +1,12 @@
 """The Delta table that lists the sealed files: opened, read and committed to.
 
-Commits are made by the `deltalake` library and made durable here, because a library that renames
-without fsync may leave an empty commit behind a power cut. Such a torn commit was never
+Commits are made by the `deltalake` library and made durable by the storage. A torn commit was never
 acknowledged, so the hot batches that it covers are still in the ledger: it is set aside, and they
 are sealed again. Anything else that cannot be read stops the process.
 Source: D-30; delta.io protocol, "Transaction Identifiers"; F4, F7.
 """
 
-import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
@@ -22,11 +19,9 @@ from millrace.adapters.series_delta.files import (
     date_text,
     run_of,
     statistics_of,
-    sync,
 )
+from millrace.adapters.series_delta.storage import FolderStorage, Storage, commit_name
 from millrace.errors import FencedError, RetryError, StopError
-
-LOG_FOLDER = "_delta_log"
 
 _CONFIGURATION: dict[str, str | None] = {"delta.logRetentionDuration": "interval 2 days"}
 _CHECKPOINT_COMMITS = 50
@@ -36,8 +31,8 @@ _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_lo
 class SealedTable:
     """The table as of the last call of `update`; one writer, any number of readers."""
 
-    def __init__(self, root: Path, shard: str, table: DeltaTable) -> None:
-        self.root = root
+    def __init__(self, storage: Storage, shard: str, table: DeltaTable) -> None:
+        self._storage = storage
         self._application = f"millrace:{shard}"
         self._table = table
         self._read()
@@ -53,12 +48,12 @@ class SealedTable:
         Raises:
             RetryError: The log of the table cannot be read at the moment.
         """
-        if not (self.root / LOG_FOLDER / f"{self.version + 1:020d}.json").exists():
+        if not self._storage.has_commit(self.version + 1):
             return False
         try:
             self._table.update_incremental()
         except (DeltaError, OSError, ValueError) as error:
-            raise RetryError(f"{self.root}: {error}") from error
+            raise RetryError(f"{self._storage.uri}: {error}") from error
         self._read()
         return True
 
@@ -77,6 +72,8 @@ class SealedTable:
         actions += [_remove(file, now_ms, changes_rows=changes_rows) for file in removes]
         marks = [] if batch_id is None else [Transaction(self._application, batch_id)]
         before = self.version
+        if not self._storage.is_fenced and self._storage.has_commit(before + 1):
+            raise FencedError(f"{self._storage.uri}: another process writes this table")
         try:
             self._table.create_write_transaction(
                 actions,
@@ -88,26 +85,31 @@ class SealedTable:
             )
         except CommitFailedError as error:
             kind = RetryError if batch_id is None else FencedError
-            raise kind(f"{self.root}: another process writes this table: {error}") from error
+            raise kind(
+                f"{self._storage.uri}: another process writes this table: {error}"
+            ) from error
         except (DeltaError, OSError) as error:
-            raise RetryError(f"{self.root}: {error}") from error
+            raise RetryError(f"{self._storage.uri}: {error}") from error
         self.update()
-        self._make_durable(before)
+        self._storage.keep_log(
+            [commit_name(number) for number in range(before + 1, self.version + 1)]
+        )
 
     def checkpoint(self) -> None:
-        """Sum the log up when it has grown, and forget what is older than two days."""
-        log = self.root / LOG_FOLDER
-        if self.version - _checkpointed(log) < _CHECKPOINT_COMMITS:
-            return
-        self._table.create_checkpoint()
-        self._table.cleanup_metadata()
-        _sync_all(log.glob("*checkpoint*"))
-        sync(log)
+        """Sum the log up when it has grown, and forget what is older than two days.
 
-    def _make_durable(self, before: int) -> None:
-        log = self.root / LOG_FOLDER
-        _sync_all(log / f"{number:020d}.json" for number in range(before + 1, self.version + 1))
-        sync(log)
+        Raises:
+            RetryError: The store is away.
+        """
+        if self.version - (self._storage.checkpointed() or 0) < _CHECKPOINT_COMMITS:
+            return
+        try:
+            self._table.create_checkpoint()
+            self._table.cleanup_metadata()
+        except (DeltaError, OSError) as error:
+            raise RetryError(f"{self._storage.uri}: {error}") from error
+        name = commit_name(self.version).removesuffix(".json")
+        self._storage.keep_log([f"{name}.checkpoint.parquet", "_last_checkpoint"])
 
     def _read(self) -> None:
         listed = pa.table(self._table.get_add_actions(flatten=True))
@@ -115,64 +117,40 @@ class SealedTable:
         self.sealed_through = self._table.transaction_version(self._application) or 0
 
 
-def open_table(root: Path, shard: str) -> SealedTable | None:
+def open_table(storage: Storage, shard: str) -> SealedTable | None:
     """Return the table for reading; None when there is none yet.
 
     Raises:
         RetryError: Its log cannot be read at the moment.
     """
-    if not (root / LOG_FOLDER / f"{0:020d}.json").exists() and not _checkpointed(root / LOG_FOLDER):
+    if not storage.has_commit(0) and storage.checkpointed() is None:
         return None
     try:
-        return SealedTable(root, shard, DeltaTable(root))
+        return SealedTable(storage, shard, DeltaTable(storage.uri, storage_options=storage.options))
     except (DeltaError, OSError, ValueError) as error:
-        raise RetryError(f"{root}: {error}") from error
+        raise RetryError(f"{storage.uri}: {error}") from error
 
 
-def create_table(root: Path, shard: str) -> SealedTable:
+def create_table(storage: Storage, shard: str) -> SealedTable:
     """Return the table for writing; create it when it is missing, repair a torn last commit.
 
     Raises:
-        StopError: The table is damaged.
+        StopError: The table is damaged, or its place cannot be written.
+        RetryError: The store is away.
     """
-    _set_torn_commit_aside(root)
-    if (table := open_table(root, shard)) is not None:
-        return table
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        storage.prepare()
+        if (table := open_table(storage, shard)) is not None:
+            return table
         made = DeltaTable.create(
-            root, TABLE_SCHEMA, partition_by=["date"], name="readings",
-            configuration=_CONFIGURATION,
+            storage.uri, TABLE_SCHEMA, partition_by=["date"], name="readings",
+            configuration=_CONFIGURATION, storage_options=storage.options,
         )  # fmt: skip
     except (DeltaError, OSError) as error:
-        raise StopError(f"{root}: the table cannot be created: {error}") from error
-    _sync_all((root / LOG_FOLDER).glob("*.json"))
-    for folder in (root / LOG_FOLDER, root, root.parent):
-        sync(folder)
-    return SealedTable(root, shard, made)
-
-
-def _checkpointed(log: Path) -> int:
-    """Return the version of the last checkpoint, 0 without one."""
-    try:
-        return int(json.loads((log / "_last_checkpoint").read_bytes())["version"])
-    except (FileNotFoundError, ValueError, KeyError):
-        return 0
-
-
-def _set_torn_commit_aside(root: Path) -> None:
-    commits = sorted((root / LOG_FOLDER).glob(f"{'[0-9]' * 20}.json"))
-    if not commits:
-        return
-    written = commits[-1].read_bytes()
-    if b"\0" in written or not written.rstrip(b"\n").endswith(b"}"):
-        commits[-1].replace(commits[-1].with_suffix(".torn"))
-        sync(root / LOG_FOLDER)
-
-
-def _sync_all(paths: Iterable[Path]) -> None:
-    for path in paths:
-        sync(path)
+        kind = StopError if isinstance(storage, FolderStorage) else RetryError
+        raise kind(f"{storage.uri}: the table cannot be created: {error}") from error
+    storage.keep_log([commit_name(0)])
+    return SealedTable(storage, shard, made)
 
 
 def _add(file: DataFile, *, changes_rows: bool) -> AddAction:

@@ -3,14 +3,20 @@
 The order of the two looks matters. Hot batches are fetched first and the table is read after: a
 batch that was sealed and forgotten before the first look is then certainly in the table, and one
 that both have is left out of the hot part by its id. So no row is seen twice or never.
+A bucket is not looked at for every question: between two looks the table may be older than the
+ledger, and a batch must not be forgotten as soon as it is sealed (`forget_after_ns` of the sealer).
+While the bucket is away, the table that is known will do for as long as the ledger shows that
+nothing behind it was forgotten.
 Source: D-31.
 """
 
-from pathlib import Path
+import time
 
 from millrace.adapters.series_delta.hot import HotRun, run_of_batch, with_run, without_batches
+from millrace.adapters.series_delta.storage import Storage
 from millrace.adapters.series_delta.table import SealedTable, open_table
 from millrace.adapters.series_delta.view import View
+from millrace.errors import RetryError
 from millrace.flow.hot_frame import open_hot
 from millrace.ports.ledger import HotReadings
 
@@ -20,13 +26,14 @@ _FETCH = 1000
 class ViewTail:
     """Follows ledger and table; one thread calls `advance`."""
 
-    def __init__(self, root: Path, hot: HotReadings, shard: str) -> None:
-        self._root = root
+    def __init__(self, storage: Storage, hot: HotReadings, shard: str) -> None:
+        self._storage = storage
         self._hot = hot
         self._shard = shard
         self._table: SealedTable | None = None
         self._seen = -1
-        self.view = View(root)
+        self._looked_s = -1e9
+        self.view = View(storage.root)
 
     def advance(self) -> tuple[list[HotRun], bool]:
         """Take in what was committed; return the arrived runs, and whether some were missed.
@@ -41,7 +48,7 @@ class ViewTail:
             self._begin()
         seen_before = self._seen
         arrived = self._fetch()
-        has_changed = self._take_table()
+        has_changed = self._look(arrived, seen_before)
         sealed = self._table.sealed_through if self._table is not None else 0
         has_missed = sealed > seen_before and self._lacks(arrived, seen_before, sealed)
         self._seen = max(self._seen, sealed)
@@ -61,11 +68,33 @@ class ViewTail:
             self._seen = batches[-1].id
         return arrived
 
+    def _look(self, arrived: list[HotRun], seen_before: int) -> bool:
+        """Take in later commits of the table, if it is time to look for them."""
+        if time.monotonic() - self._looked_s < self._storage.look_every_s:
+            return False
+        try:
+            return self._take_table()
+        except RetryError:
+            if self._has_missed_none(arrived, seen_before):
+                return False
+            self._seen = seen_before
+            raise
+
+    def _has_missed_none(self, arrived: list[HotRun], seen_before: int) -> bool:
+        """Return whether the ledger still has what it had: it forgets the oldest batches first."""
+        if arrived:
+            return arrived[0].first_batch == seen_before + 1
+        oldest = self._hot.hot(0, 1)
+        return bool(oldest) and oldest[0].id <= seen_before
+
     def _take_table(self) -> bool:
         if self._table is None:
-            self._table = open_table(self._root, self._shard)
-            return self._table is not None
-        return self._table.update()
+            self._table = open_table(self._storage, self._shard)
+            has_changed = self._table is not None
+        else:
+            has_changed = self._table.update()
+        self._looked_s = time.monotonic()
+        return has_changed
 
     @staticmethod
     def _lacks(arrived: list[HotRun], seen_before: int, sealed: int) -> bool:
@@ -81,4 +110,4 @@ class ViewTail:
             if run.first_batch > sealed:
                 runs = with_run(runs, run)
         files = self._table.files if self._table is not None else ()
-        self.view = View(self._root, files, runs, sealed, self._seen)
+        self.view = View(self._storage.root, files, runs, sealed, self._seen)

@@ -7,8 +7,8 @@ Source: D-30; F4.
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -19,7 +19,8 @@ from millrace.adapters.series_delta.engine import MISTAKES, open_engine
 from millrace.adapters.series_delta.files import DAY_US, Columns, DataFile, Place, Run, write_file
 from millrace.adapters.series_delta.merging import merge_files, plan_merges
 from millrace.adapters.series_delta.sorting import sorted_day
-from millrace.adapters.series_delta.table import create_table
+from millrace.adapters.series_delta.storage import Storage, storage_of
+from millrace.adapters.series_delta.table import SealedTable, create_table
 from millrace.errors import RetryError, StopError
 from millrace.flow.crashpoints import crashpoint
 
@@ -27,22 +28,35 @@ GRACE_NS = 60_000_000_000
 
 
 class DeltaSeries:
-    """The writing end. See `ports.series.SeriesWriter`."""
+    """The writing end. See `ports.series.SeriesWriter`.
+
+    A store that is away at first is tried again at each call.
+    """
 
     def __init__(
         self,
-        root: Path,
+        place: Path | Storage,
         *,
         shard: str = "ledger-0",
         now_ns: Callable[[], int] = time.time_ns,
         memory_bytes: int = 1 << 30,
     ) -> None:
-        self._root = root.absolute()
+        self._storage = storage_of(place)
+        self._shard = shard
         self._now_ns = now_ns
         self._name = secrets.token_hex(4)
-        self._table = create_table(self._root, shard)
+        self._opened: SealedTable | None = None
+        with suppress(RetryError):
+            self._opened = create_table(self._storage, shard)
         self._engine = open_engine(memory_bytes, threads=2)
-        self._unlisted: dict[Path, int] = {}
+        self._unlisted: dict[str, int] = {}
+        self._listed_ns = -(2**62)
+
+    @property
+    def _table(self) -> SealedTable:
+        if self._opened is None:
+            self._opened = create_table(self._storage, self._shard)
+        return self._opened
 
     def sealed_through(self) -> int:
         return self._table.sealed_through
@@ -53,9 +67,10 @@ class DeltaSeries:
         run, now_ms = Run(last_batch_id, 0), self._now_ms()
         with self._storing():
             files = [
-                write_file(Place(self._root, run, day, self._name, now_ms), 0, [part.table()])
+                write_file(self._place(run, day, now_ms), 0, [part.table()])
                 for day, part in split_days(rows)
             ]
+            self._keep(files)
         crashpoint("seal_before_commit")
         self._table.commit(files, [], now_ms=now_ms, batch_id=last_batch_id)
 
@@ -63,11 +78,13 @@ class DeltaSeries:
         replaced, now_ms = 0, now_ns // 1_000_000
         self._table.update()
         for merge in plan_merges(self._table.files, now_ms):
-            with self._storing():
-                place = Place(self._root, merge.run, merge.day, self._name, now_ms)
+            with self._storing(), self._storage.held(merge.files):
+                place = self._place(merge.run, merge.day, now_ms)
                 files = merge_files(place, merge.files, self._engine)
+                self._keep(files)
             crashpoint("compact_before_commit")
             self._table.commit(files, merge.files, now_ms=now_ms, changes_rows=False)
+            self._left(merge.files, now_ns)
             replaced += len(merge.files)
         return replaced
 
@@ -76,21 +93,21 @@ class DeltaSeries:
         old = [file for file in self._table.files if file.day < before_day]
         if old:
             self._table.commit([], old, now_ms=self._now_ms())
+            self._left(old, self._now_ns())
         return len({file.day for file in old})
 
     def vacuum(self, now_ns: int) -> int:
         self._table.update()
         self._table.checkpoint()
-        listed = {self._root / file.path for file in self._table.files}
-        unlisted = {path for path in self._root.glob("date=*/*") if path not in listed}
-        first_seen = {path: self._unlisted.get(path, now_ns) for path in unlisted}
+        stored = set(self._unlisted)
+        if now_ns - self._listed_ns >= self._storage.list_every_s * 1e9:
+            stored, self._listed_ns = self._storage.stored(), now_ns
+        unlisted = stored - {file.path for file in self._table.files}
+        first_seen = {path: min(now_ns, self._unlisted.get(path, now_ns)) for path in unlisted}
         doomed = [path for path, seen in first_seen.items() if now_ns - seen >= GRACE_NS]
+        self._storage.remove(doomed)
         for path in doomed:
-            path.unlink(missing_ok=True)
             del first_seen[path]
-        for folder in {path.parent for path in doomed}:
-            if not any(folder.iterdir()):
-                folder.rmdir()
         self._unlisted = first_seen
         return len(doomed)
 
@@ -102,6 +119,16 @@ class DeltaSeries:
         """Return the files of the table, oldest date first."""
         return self._table.files
 
+    def _place(self, run: Run, day: int, now_ms: int) -> Place:
+        return Place(self._storage.root, run, day, self._name, now_ms)
+
+    def _keep(self, files: Sequence[DataFile]) -> None:
+        for file in files:
+            self._storage.keep(file)
+
+    def _left(self, files: Sequence[DataFile], now_ns: int) -> None:
+        self._unlisted.update((file.path, now_ns) for file in files)
+
     def _now_ms(self) -> int:
         return self._now_ns() // 1_000_000
 
@@ -111,12 +138,12 @@ class DeltaSeries:
         try:
             yield
         except (OSError, duckdb.OutOfMemoryException) as error:
-            raise RetryError(f"{self._root}: {error}") from error
+            raise RetryError(f"{self._storage.uri}: {error}") from error
         except MISTAKES:
             raise
         except (duckdb.Error, pa.ArrowException) as error:
             raise StopError(
-                f"{self._root}: a sealed file cannot be read: {error}",
+                f"{self._storage.uri}: a sealed file cannot be read: {error}",
                 "restore the file from a backup",
             ) from error
 
