@@ -1,10 +1,12 @@
 """Fixtures for all tests: the real servers that they share."""
 
+from tests.servers.kafka import kafka
 from tests.servers.pgbouncer import pgbouncer
 from tests.servers.postgres import postgres, postgres_url
 from tests.servers.tables import migrated_url, postgres_template, stored
 
 __all__ = [
+    "kafka",
     "migrated_url",
     "pgbouncer",
     "postgres",
