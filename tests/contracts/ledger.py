@@ -164,6 +164,16 @@ class LedgerContract:
         assert positions == {0: 4, 1: 0}
         assert [replace(r, last_ts_ns=NOW) for r in rows] == [row]
 
+    def test_snapshots_of_several_processes_are_put_together(
+        self, ledger: Ledger, version: int
+    ) -> None:
+        ledger.claim("process", "raw", [0, 1])
+        for partition, positions in ((0, {0: 4}), (1, {1: 7}), (0, {0: 9})):
+            work = effects(Advance(partition, 0, 0), version=version)
+            work.snapshot = Snapshot(positions)
+            ledger.commit(work)
+        assert ledger.snapshot("process") == ({0: 9, 1: 7}, [])
+
     def test_hot_batches_are_kept_until_latest_values_cover_them(
         self, ledger: Ledger, version: int
     ) -> None:

@@ -133,5 +133,6 @@ class MemoryLedger:
             pages = {page.page: page for page in effects.latest.pages}
             books.latest = (effects.latest.through_id, {**books.latest[1], **pages})
         if effects.snapshot is not None:
-            books.snapshots[effects.reader] = dict(effects.snapshot.positions)
+            positions = books.snapshots.setdefault(effects.reader, {})
+            positions.update(effects.snapshot.positions)
             books.sequences.update({row.device_id: row for row in effects.snapshot.sequence})

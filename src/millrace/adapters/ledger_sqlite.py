@@ -279,7 +279,7 @@ class SqliteLedger:
         self._db.execute(
             "INSERT INTO snapshots (reader, kind, version, positions) VALUES (?, 'middle', ?, ?)"
             " ON CONFLICT (reader, kind) DO UPDATE SET version = excluded.version,"
-            " positions = excluded.positions",
+            " positions = json_patch(positions, excluded.positions)",
             (reader, SNAPSHOT_VERSION, json.dumps(snapshot.positions)),
         )
         self._db.executemany(

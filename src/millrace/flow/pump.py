@@ -116,12 +116,16 @@ class Pump:
         self,
         latest: tuple[int, Sequence[LatestPage]] = (0, ()),
         committed_since: Iterable[HotBatch] = (),
+        *,
+        partitions: Sequence[int] | None = None,
     ) -> None:
         """Take the positions over and rebuild the state from snapshot, hot batches and log.
 
-        `committed_since` are the hot batches that the pages of `latest` do not cover.
+        `committed_since` are the hot batches that the pages of `latest` do not cover, `partitions`
+        those to pump: all without it.
         """
-        claim = self._ledger.claim(self._reader, self._stream, range(self._log.partitions))
+        ours = range(self._log.partitions) if partitions is None else partitions
+        claim = self._ledger.claim(self._reader, self._stream, ours)
         self.positions = dict(claim.positions)
         self._version = self._fleet.version()
         done, rows = self._ledger.snapshot(self._reader)
@@ -129,10 +133,10 @@ class Pump:
         self._middle.restore(self.positions, rows, latest, since)
         self._warm_up(done)
 
-    def run(self, stop: Event) -> None:
-        """Pump until `stop` is set; what was read is committed first."""
+    def run(self, stop: Event, is_ours: Callable[[], bool] = lambda: True) -> None:
+        """Pump until `stop` is set, or until `is_ours`, asked between commits, says no."""
         backoff = Backoff()
-        while not stop.is_set():
+        while not stop.is_set() and is_ours():
             try:
                 moved = self.run_once()
             except RetryError as error:
@@ -206,9 +210,8 @@ class Pump:
         )
 
     def _due(self) -> list[RawBatch]:
-        pending = sum(
-            extent.end - self.positions[p] for p, extent in enumerate(self._log.extents())
-        )
+        extents = self._log.extents()
+        pending = sum(extents[p].end - offset for p, offset in self.positions.items())
         if not pending:
             self._waiting_since = None
             return []
@@ -224,7 +227,7 @@ class Pump:
         return self._read()
 
     def _read(self) -> list[RawBatch]:
-        share = max(1, self._limits.max_messages // self._log.partitions)
+        share = max(1, self._limits.max_messages // len(self.positions))
         found = (self._log.read(p, offset, share) for p, offset in self.positions.items())
         return [batch for batch in found if batch is not None]
 
