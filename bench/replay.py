@@ -42,6 +42,9 @@ class PartitionRange:
     def extents(self) -> list[Extent]:
         return self._log.extents()[self._first : self._first + self.partitions]
 
+    def appended(self) -> int:
+        return self._log.appended()
+
     def notes(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
         return self._log.notes(prefix)
 

@@ -90,6 +90,16 @@ async def ingest(settings: Settings, life: Life, started: asyncio.Event) -> None
 
 async def process(settings: Settings, life: Life, started: asyncio.Event) -> None:
     """The middle: the pump in its thread."""
+    await _pumping(settings, life, started, "process")
+
+
+async def decode(settings: Settings, life: Life, started: asyncio.Event) -> None:
+    """Decoding for consumers of others: a pump with codecs and no store of readings."""
+    await _pumping(settings, life, started, "decode")
+
+
+async def _pumping(settings: Settings, life: Life, started: asyncio.Event, role: str) -> None:
+    """Run a role whose work is a pump."""
     from millrace.wiring import inner  # noqa: PLC0415 - see the module
     from millrace.wiring.health import serve_health  # noqa: PLC0415
     from millrace.wiring.logs import log_is_there  # noqa: PLC0415
@@ -99,9 +109,13 @@ async def process(settings: Settings, life: Life, started: asyncio.Event) -> Non
     loop = asyncio.get_running_loop()
 
     def pump() -> None:
-        with inner.open_pump(settings, metrics) as opened:
-            loop.call_soon_threadsafe(pumping.set)
-            opened.run(life.over_in_threads)
+        inner.run_pump(
+            settings,
+            role,
+            metrics,
+            life.over_in_threads,
+            ready=lambda: loop.call_soon_threadsafe(pumping.set),
+        )
 
     def check() -> None:
         if not pumping.is_set():
@@ -110,16 +124,16 @@ async def process(settings: Settings, life: Life, started: asyncio.Event) -> Non
     async def announce(address: str) -> None:
         # A pump that cannot start must count as a process that cannot start.
         await pumping.wait()
-        life.announce("process", {"process metrics": f"http://{address}/metrics"})
+        life.announce(role, {f"{role} metrics": f"http://{address}/metrics"})
         started.set()
 
     def ready(address: str) -> None:
         group.create_task(announce(address))
 
-    with inner.open_health(settings, metrics, check) as health:
+    with inner.open_health(settings, metrics, check, role) as health:
         async with asyncio.TaskGroup() as group:
             group.create_task(_ending(asyncio.to_thread(pump), life))
-            await serve_health(health, settings, "process", over=life.over, ready=ready)
+            await serve_health(health, settings, role, over=life.over, ready=ready)
 
 
 async def tend(settings: Settings, life: Life, started: asyncio.Event) -> None:
@@ -147,7 +161,7 @@ async def serve(settings: Settings, life: Life, started: asyncio.Event) -> None:
     await serve_everything(settings, over=life.over, ready=ready)
 
 
-ROLES = {"ingest": ingest, "process": process, "tend": tend, "serve": serve}
+ROLES = {"ingest": ingest, "process": process, "decode": decode, "tend": tend, "serve": serve}
 
 
 async def _ending(work: Coroutine[Any, Any, None], life: Life) -> None:

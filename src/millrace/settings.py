@@ -33,6 +33,8 @@ from millrace.errors import UsageError
 CONFIG_FILE = "millrace.toml"
 
 
+_TOPIC = r"^[A-Za-z0-9._-]{1,200}$"
+
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -69,6 +71,42 @@ class LogSettings(Section):
     partitions: int = Field(default=4, ge=1, le=64)
     retention_s: int = Field(default=604_800, ge=60)
     retention_bytes: int = Field(default=20_000_000_000, ge=1_000_000)
+
+
+class TopicsSettings(Section):
+    """Topics of `kafka://`: made when they are missing, checked at every start (F2-123)."""
+
+    raw: str = Field(default="raw_iot_data", pattern=_TOPIC)
+    decoded: str = Field(default="decoded_iot_data", pattern=_TOPIC)
+    events: str = Field(default="iot_events", pattern=_TOPIC)
+    dead_letters: str = Field(default="iot_dead_letters", pattern=_TOPIC)
+    decoded_retention_s: int = Field(default=604_800, ge=60)
+    partitions: int = Field(default=12, ge=1, le=256)
+    replication: int = Field(default=1, ge=1, le=9)
+
+
+class DecodedSettings(Section):
+    """Decoded records of the role `decode`."""
+
+    include_raw: bool = True
+
+
+class KafkaSettings(Section):
+    """The Kafka cluster of `kafka://`, and who this process is there.
+
+    `instance` names one of several processes of a role: each needs its own.
+    """
+
+    instance: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,64}$")
+    session_s: float = Field(default=30.0, ge=1, le=1800)
+    tls: bool = False
+    tls_ca: Path | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    sasl: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    password_file: Path | None = None
 
 
 class StoreSettings(Section):
@@ -221,6 +259,9 @@ class Settings(BaseSettings):
     data: Path = Path("data")
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()
+    topics: TopicsSettings = TopicsSettings()
+    decoded: DecodedSettings = DecodedSettings()
+    kafka: KafkaSettings = KafkaSettings()
     store: StoreSettings = StoreSettings()
     series: SeriesSettings = SeriesSettings()
     live: LiveSettings = LiveSettings()

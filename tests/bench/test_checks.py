@@ -12,7 +12,7 @@ from bench.raw_log import write_raw_log
 from bench.sources import SECOND_NS, f2_expected, meter_expected
 from millrace.flow.balance import Balance
 from millrace.settings import Settings
-from millrace.wiring.inner import core_metrics, open_pump
+from millrace.wiring.inner import core_metrics, pump_opener
 from millrace.wiring.setup import prepare
 
 DEVICES, EACH = 3, 40
@@ -25,7 +25,7 @@ GOOD = Balance(
 def carry(settings: Settings, source: str) -> None:
     """Write messages and carry them into the ledger, without any process."""
     write_raw_log(settings, source, devices=DEVICES, each=EACH)
-    with open_pump(settings, core_metrics()) as pump:
+    with pump_opener(settings, core_metrics())(range(settings.log.partitions)) as pump:
         assert pump.drain() == DEVICES * EACH
 
 

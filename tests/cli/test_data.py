@@ -176,7 +176,7 @@ def test_f48_check_prints_the_effective_settings(millrace: Command, tmp_path: Pa
 
 
 def test_f48_check_lists_every_fault(millrace: Command) -> None:
-    wrong = {"MILLRACE_LOG__URL": "kafka://x", "MILLRACE_LIVE__URL": "redis://x"}
+    wrong = {"MILLRACE_LOG__URL": "amqp://x", "MILLRACE_LIVE__URL": "amqp://x"}
     done = millrace("check", "--json", env=wrong)
     assert done.returncode == 2
     assert len(json.loads(done.stdout)["faults"]) == 2

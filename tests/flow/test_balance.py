@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from millrace.adapters.log_memory import MemoryLog
-from millrace.flow.balance import Balance, balance
+from millrace.flow.balance import Balance, Lag, balance, lags
 from millrace.model.message import RawBatch
 from millrace.ports.accounts import Account
 from millrace.ports.log import Extent, Note
@@ -104,3 +104,13 @@ def test_mon030_received_and_ends_are_of_one_moment() -> None:
 
 def test_an_empty_balance_is_balanced() -> None:
     assert Balance().difference == 0
+
+
+def test_mon_119_lag_by_partition_with_the_age_of_the_oldest() -> None:
+    log = MemoryLog(partitions=2)
+    batch = RawBatch(0)
+    for second in range(4):
+        batch.add("iot/m/telemetry", b"{}", second * 10**9)
+    log.append([batch])
+    assert lags(log, Books({}, 1), now_ns=6 * 10**9) == {0: Lag(1, 3, 5.0)}
+    assert lags(log, Books({}, 4), now_ns=6 * 10**9) == {0: Lag(4, 0, 0.0)}

@@ -134,3 +134,21 @@ async def test_mon106_shed_messages_are_received_too() -> None:
     label = Label("toy", "telemetry", "mqtt")
     assert worker.counters.received[label] == worker.counters.shed[label] == 3
     worker.close()
+
+
+class Unnoted(MemoryLog):
+    """A log whose writer died between messages and notes."""
+
+    def unnoted(self) -> Sequence[RawBatch]:
+        return [batch for p in range(self.partitions) if (batch := self.read(p, 0, 100))]
+
+
+async def test_p8_what_a_crash_left_uncounted_is_counted_at_the_next_start() -> None:
+    log = Unnoted(partitions=2)
+    batch = RawBatch(1)
+    batch.add("sensors/temperature/s1", b"{}", 1)
+    log.append([batch])
+    worker, _ = worker_on(log)
+    assert sum(worker.counters.received.values()) == 1
+    assert [value for _, value in log.notes(b"received/")] == [b"1"]
+    worker.close()

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Stack:
     mqtt: int
     log: Path
     monitor: int = 0
+    env: dict[str, str] = field(default_factory=dict)
 
     def pid(self, name: str) -> int | None:
         """Return the process id of edge, core or serve; None while it is away."""
@@ -107,6 +108,7 @@ class Stack:
             text=True,
             timeout=60,
             check=False,
+            env={**os.environ, **self.env},
         )
 
     def kill(self, name: str) -> None:
@@ -186,7 +188,7 @@ def running(
         process = subprocess.Popen(
             [*command, *words], stdout=output, stderr=output, env=environment, cwd=data.parent
         )
-    stack = Stack(process, data, http, mqtt, log, monitor)
+    stack = Stack(process, data, http, mqtt, log, monitor, env or {})
     try:
         if wait:
             stack.wait_until_ready()

@@ -70,6 +70,12 @@ class MemoryLog:
                     break
             return found
 
+    def unnoted(self) -> Sequence[RawBatch]:
+        return ()
+
+    def appended(self) -> int:
+        return sum(extent.end for extent in self.extents())
+
     def notes(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
         with self._lock:
             return sorted(item for item in self._notes.items() if item[0].startswith(prefix))

@@ -71,16 +71,47 @@ def balance(log: LogReader, accounts: Accounts) -> Balance:
     )
 
 
-def _received(log: LogReader) -> tuple[Counter[str], Counter[str], int]:
-    """Return received and shed by family with the sum of the ends that they belong to.
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a reader is behind in one partition. Units: messages; seconds, 0 when not at all."""
 
-    The writer moves notes and offsets in one transaction; reading until the ends stand still
-    gives a pair that belongs together.
+    position: int
+    messages: int
+    oldest_s: float
+
+
+def lags(
+    log: LogReader, accounts: Accounts, reader: str = "process", *, now_ns: int
+) -> dict[int, Lag]:
+    """Return the lag of a reader by partition.
+
+    Raises:
+        RetryError: Log or ledger cannot be read at the moment.
+    """
+    extents = log.extents()
+    found = {}
+    for partition, position in accounts.read(reader).positions.items():
+        extent = extents[partition]
+        oldest_s = 0.0
+        if extent.start <= position < extent.end:
+            batch = log.read(partition, position, 1)
+            if batch is not None:
+                oldest_s = max(0.0, (now_ns - batch.received_at_ns[0]) / 1e9)
+        # What is committed by now may be beyond the end that was read first.
+        found[partition] = Lag(position, max(0, extent.end - position), oldest_s)
+    return found
+
+
+def _received(log: LogReader) -> tuple[Counter[str], Counter[str], int]:
+    """Return received and shed by family with the number of messages that they belong to.
+
+    The writer moves notes and what they speak of together; reading until that stands still gives a
+    pair that belongs together.
     """
     while True:
-        before = sum(extent.end for extent in log.extents())
+        before = log.appended()
         received, shed = _totals(log, RECEIVED), _totals(log, SHED)
-        after = sum(extent.end for extent in log.extents())
+        after = log.appended()
         if before == after:
             return received, shed, after
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from millrace.flow.balance import Balance
+from millrace.flow.balance import Balance, Lag
 from millrace.model.quality import NAMES
 from millrace.model.work import Effects
 from millrace.observe.metrics import (
@@ -33,9 +33,13 @@ class PumpMetrics:
 
     def __init__(self, metrics: CoreMetrics) -> None:
         self._metrics = metrics
+        self._is_resumed = False
 
     def resume(self, outcomes: Mapping[tuple[str, str, str], int]) -> None:
-        """Start the counters from what the ledger has counted."""
+        """Start the counters from what the ledger has counted; a second call does nothing."""
+        if self._is_resumed:
+            return
+        self._is_resumed = True
         for (outcome, name, detail), number in outcomes.items():
             self._count(outcome, name, detail, number)
 
@@ -53,6 +57,14 @@ class PumpMetrics:
             offset.set(advance.next_offset)
         metrics.store_write_duration.labels("points").observe(seconds)
         self._readings(effects)
+
+    def lagging(self, reader: str, lags: Mapping[int, Lag]) -> None:
+        """Take in how far a reader is behind."""
+        for partition, lag in lags.items():
+            names = (reader, str(partition))
+            self._metrics.offset.labels(*names).set(lag.position)
+            self._metrics.lag.labels(*names).set(lag.messages)
+            self._metrics.lag_seconds.labels(*names).set(lag.oldest_s)
 
     def balanced(self, balance: Balance) -> None:
         """Take in the books."""

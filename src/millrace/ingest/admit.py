@@ -16,6 +16,7 @@ from millrace.errors import RejectError
 from millrace.model.codec import Codec
 from millrace.model.message import HTTP, REDRIVE, RawBatch
 from millrace.model.partition import partition_of
+from millrace.model.records import UNKNOWN_DEVICE
 
 MAX_TOPICS = 400_000
 # Longer topics are looked at each time: a flood of them must not fill the memory (F41).
@@ -107,15 +108,24 @@ class Admission:
         return place
 
     def _place(self, topic: str) -> Place:
-        for codec in self._codecs:
-            try:
-                address = codec.address(topic)
-            except RejectError:
-                return partition_of("unknown", self._partitions), codec.family, "other"
-            if address is not None:
-                partition = partition_of(address.device_id, self._partitions)
-                return partition, address.family, address.category
-        return partition_of("unknown", self._partitions), "generic", "other"
+        device_id, family, category = _address(self._codecs, topic)
+        return partition_of(device_id, self._partitions), family, category
+
+
+def device_of(codecs: Sequence[Codec], topic: str) -> str:
+    """Return the device that a topic is logged under: the key of its record on a cluster."""
+    return _address(codecs, topic)[0]
+
+
+def _address(codecs: Sequence[Codec], topic: str) -> tuple[str, str, str]:
+    for codec in codecs:
+        try:
+            address = codec.address(topic)
+        except RejectError:
+            return UNKNOWN_DEVICE, codec.family, "other"
+        if address is not None:
+            return address.device_id, address.family, address.category
+    return UNKNOWN_DEVICE, "generic", "other"
 
 
 def _chosen(messages: RawBatch, partition: int, indexes: list[int]) -> RawBatch:

@@ -61,6 +61,7 @@ class IngestWorker:
         self.counters = IngestCounters(
             received=_read_counts(log, RECEIVED, link), shed=_read_counts(log, SHED, link)
         )
+        self._recount()
 
     async def run(self) -> None:
         """Carry messages until cancelled.
@@ -104,19 +105,29 @@ class IngestWorker:
                     self._observed(len(admitted.partitions), self._clock.steady_s() - started)
                 return
 
+    def _recount(self) -> None:
+        """Count what a crash has left in the log without its count."""
+        received = self.counters.received
+        found = [self._admission.admit(batch).received for batch in self._log.unnoted()]
+        for labels in found:
+            received.update(labels)
+        if found:
+            changed = dict.fromkeys(label for labels in found for label in labels)
+            self._log.append([], [self._total(label) for label in changed])
+
+    def _total(self, label: Label) -> Note:
+        return Note(self._key(RECEIVED, label), b"%d" % self.counters.received[label])
+
     def _count(self, intake: Intake, admitted: Admitted) -> list[Note]:
         counters = self.counters
         counters.received.update(admitted.received)
         counters.bytes_by_family.update(admitted.bytes_by_family)
-        notes = [
-            Note(self._key(RECEIVED, label), b"%d" % counters.received[label])
-            for label in admitted.received
-        ]
+        notes = [self._total(label) for label in admitted.received]
         for topic, number in intake.shed.items():
             label = Label(*self._admission.label(topic), "mqtt")
             counters.received[label] += number
             counters.shed[label] += number
-            notes.append(Note(self._key(RECEIVED, label), b"%d" % counters.received[label]))
+            notes.append(self._total(label))
             notes.append(Note(self._key(SHED, label), b"%d" % counters.shed[label]))
         return notes
 

@@ -1,6 +1,6 @@
 """The log: the durable, partitioned, ordered record of messages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from millrace.model.message import RawBatch
@@ -43,6 +43,14 @@ class Log(Protocol):
         Raises:
             RetryError: No space or no quorum; nothing was stored, try the same call later.
             StopError: The disk failed in a way after which nothing may be acknowledged.
+        """
+        ...
+
+    def unnoted(self) -> Iterable[RawBatch]:
+        """Return once what this writer has appended without the notes of the append.
+
+        Where an append and its notes are one transaction there is nothing; elsewhere a crash may
+        come between. Whoever counts in notes counts these now.
         """
         ...
 
@@ -89,6 +97,10 @@ class LogReader(Protocol):
 
     def extents(self) -> list[Extent]:
         """Return what each partition holds."""
+        ...
+
+    def appended(self) -> int:
+        """Return the number of messages that the notes speak of; it may lag the writer."""
         ...
 
     def notes(self, prefix: bytes) -> list[tuple[bytes, bytes]]:

@@ -7,7 +7,6 @@ Source: architecture.md 3, reliability.md F48, F49.
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from millrace.mqtt.topics import check_filter
 from millrace.settings import BrokerSettings, Settings
 from millrace.wiring import archives, lives, logs, places, series_urls, stores
 from millrace.wiring.archives import open_archive
-from millrace.wiring.logs import open_log_reader
+from millrace.wiring.families import codecs
 from millrace.wiring.setup import open_books
 
 MIN_FREE_BYTES = 500_000_000
@@ -51,7 +50,6 @@ def faults(settings: Settings) -> list[str]:
 def _unusable_patterns(settings: Settings) -> list[str]:
     if not settings.generic:
         return []
-    from millrace.wiring.families import codecs  # `up` has no other use for them
 
     try:
         codecs(settings)
@@ -79,7 +77,11 @@ def _unreadable(broker: BrokerSettings) -> list[str]:
 
 def outside(settings: Settings) -> list[Finding]:
     """Return what the systems of others answer that the settings name."""
-    return [_examined("live", lives.examine, settings)] if lives.is_redis(settings) else []
+    examinations: Sequence[tuple[str, bool, Callable[[Settings], str]]] = (
+        ("log", logs.is_outside(settings), logs.examine),
+        ("live", lives.is_redis(settings), lives.examine),
+    )
+    return [_examined(name, examine, settings) for name, is_one, examine in examinations if is_one]
 
 
 def diagnose(settings: Settings) -> list[Finding]:
@@ -87,13 +89,14 @@ def diagnose(settings: Settings) -> list[Finding]:
     examinations: Sequence[tuple[str, Callable[[Settings], str]]] = (
         ("disk", _disk),
         ("database", stores.examine),
-        ("log", _log),
+        ("log", logs.examine),
         ("books", _books),
         ("devices", _devices),
         ("archive", _archive),
     )
     found = [_examined(name, examine, settings) for name, examine in examinations]
-    return found + outside(settings)
+    asked = {finding.name for finding in found}
+    return found + [finding for finding in outside(settings) if finding.name not in asked]
 
 
 def _examined(name: str, examine: Callable[[Settings], str], settings: Settings) -> Finding:
@@ -115,21 +118,6 @@ def _disk(settings: Settings) -> str:
             f"only {free / 1e6:,.0f} MB are free", "free space, or lower log.retention_bytes"
         )
     return f"{free / 1e9:,.1f} GB are free"
-
-
-def _log(settings: Settings) -> str:
-    """Read the whole log, so that every checksum is looked at."""
-    messages = 0
-    with closing(open_log_reader(settings)) as log:
-        for partition, extent in enumerate(log.extents()):
-            offset = extent.start
-            while offset < extent.end:
-                batch = log.read(partition, offset, 10_000)
-                if batch is None:
-                    break
-                messages += len(batch)
-                offset = batch.next_offset
-    return f"{messages:,} messages are readable"
 
 
 def _books(settings: Settings) -> str:

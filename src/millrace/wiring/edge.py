@@ -18,7 +18,7 @@ from millrace.settings import Settings
 from millrace.wiring import places
 from millrace.wiring.brokers import Link, open_links
 from millrace.wiring.families import codecs
-from millrace.wiring.logs import open_log, open_log_reader
+from millrace.wiring.logs import counted_under, open_log, open_log_reader
 from millrace.wiring.stores import open_store
 
 
@@ -92,7 +92,7 @@ def open_edge(settings: Settings) -> Iterator[EdgeParts]:
                 log,
                 Admission(families, log.partitions),
                 clock=SystemClock(),
-                link=link.name,
+                link=counted_under(settings, link.name),
                 observed=recorder.appended,
             )
             for link in links

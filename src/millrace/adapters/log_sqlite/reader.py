@@ -73,6 +73,9 @@ class SqliteLogReader:
         with self._translated("reading its extents"):
             return tables.extents_of(self._connection, self._partitions)
 
+    def appended(self) -> int:
+        return sum(extent.end for extent in self.extents())
+
     def notes(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
         with self._translated("reading notes"):
             return tables.notes_of(self._connection, prefix)

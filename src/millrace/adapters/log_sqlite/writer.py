@@ -96,6 +96,9 @@ class SqliteLog:
         crashpoint("log_after_append")
         return firsts
 
+    def unnoted(self) -> Sequence[RawBatch]:
+        return ()
+
     def notes(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
         with self._lock, self._translated("reading notes"):
             return tables.notes_of(self._connection, prefix)
