@@ -17,6 +17,17 @@ pytestmark = pytest.mark.services
 
 
 def payloads(servers: str, topic: str) -> list[list[int]]:
+    """Return the numbers that each partition holds, once brokers have agreed who leads."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return held(servers, topic)
+        except RetryError:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
+
+def held(servers: str, topic: str) -> list[list[int]]:
     """Return the numbers that each partition holds, in order."""
     reader = KafkaLogReader(KafkaCluster(servers), topic)
     found = []

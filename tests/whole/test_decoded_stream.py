@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from tests.servers.kafka import Kafka
 
 pytestmark = pytest.mark.services
 
-AT_NS = 1_772_366_400_000_000_000
+# Of today: what is older than log.retention_s is removed at once.
+AT_NS = time.time_ns()
 STRIKE = "stat/f2-e4fd45f654be/access-control-mode/J2/strike-1"
 METER = (
     b'{"v":2,"seq":7,"msg_type":"telemetry","ts":1772366400,"measurements":'
@@ -30,7 +32,7 @@ METER = (
 MESSAGES = [
     ("sensors/temperature/s1", b'{"data":{"temperature_celsius":21.5}}'),
     ("iot/m1/telemetry", METER),
-    (STRIKE, b'{"timestamp": "2026-03-01 11:59:58", "status": true}'),
+    (STRIKE, b'{"timestamp": "yesterday", "status": true}'),
     ("iot/m1/telemetry", b"broken"),
     ("cmnd/f2-e4fd45f654be/access-control-mode/J2/strike-1", b'{"power-flag": 2, "period": 5}'),
 ]  # fmt: skip

@@ -3,11 +3,13 @@
 Source: MON-002, MON-003, MON-011, D-57.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from millrace.errors import MillraceError
+from millrace.errors import MillraceError, RetryError
 from millrace.observe import Metrics
 
 Check = Callable[[], None]
@@ -27,16 +29,23 @@ class RoleHealth:
         checks: Mapping[str, Check],
         *,
         before_scrape: Callable[[], None] = lambda: None,
+        waits_outside: bool = False,
     ) -> None:
         self._metrics = metrics
         self._checks = checks
         self._before_scrape = before_scrape
+        self._waits_outside = waits_outside
+        self._turn = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        status, body, kind = self._answer(scope)
+        if self._waits_outside and scope["path"] != "/healthz":
+            async with self._turn:
+                status, body, kind = await asyncio.to_thread(self._answer, scope)
+        else:
+            status, body, kind = self._answer(scope)
         headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -55,7 +64,9 @@ class RoleHealth:
             }
             return 200 if is_ready else 503, _json(answer), "application/json"
         if path == "/metrics":
-            self._before_scrape()
+            # What is away is not shown as of now; what is known still is.
+            with suppress(RetryError):
+                self._before_scrape()
             accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
             return 200, *self._metrics.exposition(accept)
         problem = {"type": "urn:millrace:problem:not_found", "title": "Not found", "status": 404}

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 
 from millrace import __version__
@@ -18,7 +18,7 @@ from millrace.settings import Settings
 from millrace.wiring import places
 from millrace.wiring.brokers import Link, open_links
 from millrace.wiring.families import codecs
-from millrace.wiring.logs import counted_under, open_log, open_log_reader
+from millrace.wiring.logs import counted_under, is_outside, open_log, open_log_reader
 from millrace.wiring.stores import open_store
 
 
@@ -49,8 +49,13 @@ class EdgeParts:
         )
 
     async def keep_log(self) -> None:
-        """Remove what retention no longer keeps and every reader has passed."""
-        await asyncio.to_thread(self._retire)
+        """Remove what retention no longer keeps and every reader has passed.
+
+        Where the store is away nothing is removed; Kafka removes by itself.
+        """
+        if not is_outside(self.settings):
+            with suppress(RetryError):
+                await asyncio.to_thread(self._retire)
 
     def _check_log(self) -> None:
         if any(worker.counters.is_stalled for worker in self.workers):

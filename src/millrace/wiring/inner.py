@@ -131,4 +131,4 @@ def open_health(
                 recorder.balanced(balance(log, accounts))
             recorder.lagging(reader, lags(log, accounts, reader, now_ns=SystemClock.now_ns()))
 
-        yield RoleHealth(metrics, {"metadata": check}, before_scrape=refresh)
+        yield RoleHealth(metrics, {"metadata": check}, before_scrape=refresh, waits_outside=True)

@@ -13,6 +13,7 @@ from millrace.adapters.log_kafka import (
     KafkaPublicStream,
     RawTopic,
 )
+from millrace.adapters.log_kafka.topics import SAFE_REPLICAS
 from millrace.errors import StopError, UsageError
 from millrace.ingest.admit import device_of
 from millrace.ports.public_stream import DEAD_LETTERS, DECODED, EVENTS
@@ -108,6 +109,15 @@ def examine(settings: Settings) -> str:
         return f"{brokers} brokers answer; the topic {topic.name} will be made"
     held = sum(extent.end - extent.start for extent in admin.extents(topic.name, found))
     return f"{brokers} brokers answer; {topic.name} holds {held:,} messages"
+
+
+def durability(settings: Settings) -> dict[str, str]:
+    """Return what an acknowledgement means: brokers do not sync, copies have to be enough."""
+    copies = settings.topics.replication
+    return {
+        "fsync": "never" if copies < SAFE_REPLICAS else "replicated",
+        "mqtt_ack": "after_all_in_sync_replicas",
+    }
 
 
 def raw_topic(settings: Settings) -> RawTopic:

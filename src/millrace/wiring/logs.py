@@ -36,7 +36,7 @@ class LogSystem(NamedTuple):
     check: Callable[[Settings], object]
     check_unused: Callable[[Settings], None]
     examine: Callable[[Settings], str]
-    durability: dict[str, str]
+    durability: Callable[[Settings], dict[str, str]]
     open_public_stream: Callable[[Settings], PublicStream] | None = None
 
     @property
@@ -138,7 +138,7 @@ def is_outside(settings: Settings) -> bool:
 
 def durability(settings: Settings) -> dict[str, str]:
     """Return what an acknowledgement means, for `/health`."""
-    return {**_system(settings).durability, "log": _scheme(settings)}
+    return {**_system(settings).durability(settings), "log": _scheme(settings)}
 
 
 def _scheme(settings: Settings) -> str:
@@ -186,7 +186,7 @@ def _sqlite() -> LogSystem:
         check=folder,
         check_unused=lambda settings: check_unused(folder(settings)),
         examine=_read_all,
-        durability={"fsync": "every_commit", "mqtt_ack": "after_fsync"},
+        durability=lambda _: {"fsync": "every_commit", "mqtt_ack": "after_fsync"},
     )
 
 
@@ -205,7 +205,7 @@ def _kafka() -> LogSystem:
         check_unused=lambda _: None,
         examine=kafka.examine,
         open_public_stream=kafka.open_public_stream,
-        durability={"fsync": "replicated", "mqtt_ack": "after_all_in_sync_replicas"},
+        durability=kafka.durability,
     )
 
 

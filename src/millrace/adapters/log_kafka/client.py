@@ -6,6 +6,7 @@ needs a person (StopError).
 
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -177,9 +178,15 @@ class Admin:
         try:
             return answer.result(ANSWER_S + 1)
         except KafkaException as error:
+            self._look_again()
             raise self._named(error, doing) from error
         except TimeoutError as error:
             raise RetryError(f"Kafka does not answer while {doing}{self._complaints}") from error
+
+    def _look_again(self) -> None:
+        """Ask who leads what: the next question must not go to the leader of before."""
+        with suppress(KafkaException):
+            self.client.list_topics(timeout=1.0)
 
     def _named(self, error: KafkaException, doing: str) -> MillraceError:
         return translate(error.args[0], doing, str(self._complaints))

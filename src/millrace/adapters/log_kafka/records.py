@@ -5,8 +5,8 @@ The value is the JSON of `model.records`; what has no place there travels in hea
 sent (D-14), `by` for one of several writers.
 
 A record of somebody else need not look like ours byte for byte: any JSON with the documented
-members will do. One that is none at all becomes a message without a topic, so it ends as a dead
-letter and blocks nothing.
+members will do. One that is none at all becomes a message of a topic that no family takes, so it
+ends as a dead letter and blocks nothing.
 Source: D-14, D-50, F2-120.
 """
 
@@ -30,6 +30,7 @@ from millrace.model.records import (
 )
 
 MAX_TOPICS: Final = 400_000
+UNREADABLE: Final = "$unreadable"
 _IN_JSON: Final = QOS_MASK | RETAIN | DUP
 _ROOM: Final = 1 << 16
 
@@ -151,7 +152,7 @@ class Unpacker:
             found = _foreign(value)
             return found.original_topic, unpacked(bytes(found.payload)), found
         except (ValueError, TypeError, AttributeError, RecursionError):
-            return "", value, _Told(message.timestamp()[1] / 1000)
+            return UNREADABLE, value, _Told(message.timestamp()[1] / 1000)
 
     def _topic(self, head: bytes) -> str | None:
         """Return the topic if this is how our records begin."""

@@ -129,8 +129,17 @@ class KafkaLog:
         self._table = NotesTable(cluster, topic.notes)
         self._table.catch_up()
         self._mark = self._table.marks.get(instance, Mark())
-        self._ends = [extent.end for extent in self.extents()]
-        self._unnoted = self._beyond_mark()
+        held = self._admin.extents(topic.name, topic.partitions)
+        self._starts, self._ends = (
+            [extent.start for extent in held],
+            [extent.end for extent in held],
+        )
+        self._unnoted = {
+            partition: range(max(self._mark.ends.get(partition, 0), extent.start), extent.end)
+            for partition, extent in enumerate(held)
+        }
+        for batch in self._beyond_mark():
+            self._mark.appended += len(batch)
         self._complaints = Complaints()
         try:
             self._producer = Producer(cluster.options(self._complaints, **PRODUCING))
@@ -169,8 +178,8 @@ class KafkaLog:
 
     def unnoted(self) -> Iterator[RawBatch]:
         """Yield what a crash left without notes, once."""
-        found, self._unnoted = self._unnoted, []
-        yield from found
+        yield from self._beyond_mark()
+        self._unnoted.clear()
 
     def notes(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
         with self._lock:
@@ -178,12 +187,15 @@ class KafkaLog:
             return self._table.with_prefix(prefix)
 
     def extents(self) -> list[Extent]:
-        return self._admin.extents(self._topic.name, self._topic.partitions)
+        """Return what each partition holds, as far as this writer has to do with it."""
+        return [Extent(*pair) for pair in zip(self._starts, self._ends, strict=True)]
 
     def retire(self, *, before_ns: int | None, max_bytes: int | None, keep: Sequence[int]) -> int:
         """See `ports.log.Log`; sizes other than 0 are left to the topic's `retention.bytes`."""
         wanted = []
-        for partition, extent in enumerate(self.extents()):
+        for partition, extent in enumerate(
+            self._admin.extents(self._topic.name, self._topic.partitions)
+        ):
             until = extent.start
             if before_ns is not None:
                 before_ms = before_ns // 1_000_000
@@ -198,6 +210,8 @@ class KafkaLog:
             answers = self._admin.client.delete_records(places, request_timeout=ANSWER_S)
             for answer in answers.values():
                 self._admin.answered(answer, "removing old messages")
+        for partition, until, _ in wanted:
+            self._starts[partition] = until
         return sum(count for _, _, count in wanted)
 
     def close(self) -> None:
@@ -240,7 +254,8 @@ class KafkaLog:
             if place is not None:
                 self._check_alone(batch.partition, place)
                 first = place.first
-                self._ends[batch.partition] = self._mark.ends[batch.partition] = place.next
+                self._ends[batch.partition] = place.next
+                self._mark.ends[batch.partition] = place.next
             batch.first_offset = first
             self._mark.appended += len(batch)
 
@@ -274,27 +289,23 @@ class KafkaLog:
         # Sends what is there without lingering, and returns when all of it is confirmed.
         self._producer.flush(min(left_s, 1.0))
 
-    def _beyond_mark(self) -> list[RawBatch]:
-        """Read the messages of this writer that no mark speaks of."""
-        found: list[RawBatch] = []
+    def _beyond_mark(self) -> Iterator[RawBatch]:
+        """Read the messages of this writer that no mark speaks of, some at a time."""
         unpacker, fetcher = Unpacker(), Fetcher(self._cluster, self._admin, self._topic.name)
         try:
-            for partition, extent in enumerate(self.extents()):
-                offset = max(self._mark.ends.get(partition, 0), extent.start)
-                batch = RawBatch(partition)
-                while offset < extent.end:
-                    messages = fetcher.read(partition, offset, _CHUNK)
+            for partition, offsets in self._unnoted.items():
+                offset = offsets.start
+                while offset < offsets.stop:
+                    batch = RawBatch(partition)
+                    messages = fetcher.read(partition, offset, min(_CHUNK, offsets.stop - offset))
                     for message in messages:
                         if _written_by(message) == self._by:
                             unpacker.add(message, batch)
                     offset += len(messages)
-                self._mark.ends[partition] = max(offset, self._mark.ends.get(partition, 0))
-                self._mark.appended += len(batch)
-                if len(batch):
-                    found.append(batch)
+                    if len(batch):
+                        yield batch
         finally:
             fetcher.close()
-        return found
 
 
 def _written_by(message: Message) -> str:
