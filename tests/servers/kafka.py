@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -159,8 +159,15 @@ class KafkaNode:
 class Kafka:
     """Some nodes that know each other."""
 
-    def __init__(self, folder: Path, *, nodes: int = 1, extra: str = "") -> None:
-        self._folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        nodes: int = 1,
+        extra: str = "",
+        access: Mapping[str, str] | None = None,
+    ) -> None:
+        self._access = access or {}
         self.nodes = [KafkaNode(folder, jars(), number + 1) for number in range(nodes)]
         voters = ",".join(f"{n.number}@127.0.0.1:{n.controller_port}" for n in self.nodes)
         for node in self.nodes:
@@ -186,7 +193,7 @@ class Kafka:
     def wait(self) -> None:
         """Return when all nodes take orders."""
         deadline = time.monotonic() + START_PATIENCE_S
-        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0, **self._access})
         while time.monotonic() < deadline:
             for node in self.nodes:
                 if node.has_ended():
@@ -200,7 +207,7 @@ class Kafka:
 
     def leader_of(self, topic: str, partition: int) -> KafkaNode:
         """Return the node that leads a partition."""
-        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0, **self._access})
         number = admin.list_topics(topic, timeout=10.0).topics[topic].partitions[partition].leader
         return self.nodes[number - 1]
 
@@ -214,9 +221,14 @@ class Kafka:
 
 
 @contextmanager
-def running_kafka(folder: Path, *, nodes: int = 1, extra: str = "") -> Iterator[Kafka]:
-    """Run a private cluster in a folder; skip the test where there is no Java or Maven."""
-    cluster = Kafka(folder, nodes=nodes, extra=extra)
+def running_kafka(
+    folder: Path, *, nodes: int = 1, extra: str = "", access: Mapping[str, str] | None = None
+) -> Iterator[Kafka]:
+    """Run a private cluster in a folder; skip the test where there is no Java or Maven.
+
+    `extra` are further lines of its configuration, `access` what its clients need then.
+    """
+    cluster = Kafka(folder, nodes=nodes, extra=extra, access=access)
     try:
         cluster.start()
         yield cluster

@@ -54,10 +54,12 @@ class Complaints:
     """The last thing that the library said in the background: why an answer does not come."""
 
     last: str = ""
+    is_refusal: bool = False
 
     def __call__(self, error: KafkaError) -> None:
         """Take note of an error."""
         self.last = error.str()
+        self.is_refusal = self.is_refusal or error.code() in _REFUSED
 
     def __str__(self) -> str:
         return f" ({self.last})" if self.last else ""
@@ -189,15 +191,16 @@ class Admin:
             self.client.list_topics(timeout=1.0)
 
     def _named(self, error: KafkaException, doing: str) -> MillraceError:
-        return translate(error.args[0], doing, str(self._complaints))
+        return translate(error.args[0], doing, self._complaints)
 
 
-def translate(error: KafkaError, doing: str, complaint: str = "") -> MillraceError:
+def translate(error: KafkaError, doing: str, complaints: Complaints | None = None) -> MillraceError:
     """Return the error to raise in place of one of the library's."""
-    code, text = error.code(), f"Kafka says while {doing}: {error.str()}{complaint}"
+    code, text = error.code(), f"Kafka says while {doing}: {error.str()}{complaints or ''}"
     if code in _GONE:
         return GoneError(text)
-    if code in _REFUSED:
+    # Who is refused hears of it in the background, and in the answer only that none came.
+    if code in _REFUSED or (complaints is not None and complaints.is_refusal):
         return StopError(text, "check the section [kafka] of the settings, and the rights there")
     if error.fatal() or code in _WRONG:
         return StopError(text, "correct the topic or the settings, then start again")

@@ -114,7 +114,7 @@ class Fetcher:
                 continue
             error = message.error()
             if error is not None:
-                named = translate(error, f"reading {self._topic}-{number}", str(self._complaints))
+                named = translate(error, f"reading {self._topic}-{number}", self._complaints)
                 if isinstance(named, StopError):
                     raise named
                 part.is_gone = isinstance(named, GoneError)

@@ -52,7 +52,7 @@ class KafkaMember:
         if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
             if error.code() == KafkaError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - joins again by itself
                 return frozenset(self._mine)
-            named = translate(error, "sharing the partitions", str(self._complaints))
+            named = translate(error, "sharing the partitions", self._complaints)
             if not isinstance(named, RetryError):
                 raise named
         return frozenset(self._mine)

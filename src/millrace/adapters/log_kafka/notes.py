@@ -91,7 +91,7 @@ class NotesTable:
             # Offsets that compaction has removed are passed without a record.
             self._next = max(self._next, offset or 0)
         else:
-            raise translate(error, f"reading {self._topic}", str(self._complaints))
+            raise translate(error, f"reading {self._topic}", self._complaints)
 
     def _put(self, key: bytes, value: bytes | None) -> None:
         name = key[1:]

@@ -65,7 +65,7 @@ class KafkaPublicStream:
             self.close()
             raise RetryError(f"Kafka has not confirmed in time{self._complaints}")
         if failures:
-            named = translate(failures[0], "publishing", str(self._complaints))
+            named = translate(failures[0], "publishing", self._complaints)
             raise StopError(str(named), "correct the topic, then start again")
 
     def close(self) -> None:

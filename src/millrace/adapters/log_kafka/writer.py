@@ -279,7 +279,7 @@ class KafkaLog:
         while flight.waiting:
             self._wait_a_little(deadline)
         if flight.failure is not None:
-            named = translate(flight.failure, "writing to the log", str(self._complaints))
+            named = translate(flight.failure, "writing to the log", self._complaints)
             raise StopError(str(named), "nothing is acknowledged until the process starts again")
 
     def _wait_a_little(self, deadline: float) -> None:
