@@ -52,9 +52,32 @@ def test_d10_the_wait_begins_again_with_each_first_message() -> None:
         assert pump.run_once() == 0
         rig.clock.advance(0.2)
         assert pump.run_once() == 1
+    assert pump.run_once() == 0
     rig.clock.advance(5)
     rig.append(room())
     assert pump.run_once() == 0
+
+
+def test_d10_the_time_of_a_commit_counts_for_what_came_meanwhile() -> None:
+    rig = Rig()
+    clock = rig.clock
+
+    class SlowLedger(MemoryLedger):
+        """Takes 60 ms for a commit, at the beginning of which the next message comes."""
+
+        def commit(self, effects: Effects) -> Committed:
+            rig.append(room())
+            clock.advance(0.06)
+            return super().commit(effects)
+
+    pump = rig.pump(ledger=SlowLedger(rig.books))
+    rig.append(room())
+    assert pump.run_once() == 0
+    clock.advance(0.1)
+    assert pump.run_once() == 1
+    assert pump.run_once() == 0
+    clock.advance(0.05)
+    assert pump.run_once() == 1
 
 
 def test_d10_many_messages_do_not_wait() -> None:

@@ -223,7 +223,8 @@ class Pump:
             and now - self._waiting_since < self._limits.commit_after_s
         ):
             return []
-        self._waiting_since = None
+        # What comes while this is carried has waited since now at the longest.
+        self._waiting_since = now
         return self._read()
 
     def _read(self) -> list[RawBatch]:
