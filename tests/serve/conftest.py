@@ -69,7 +69,7 @@ def make_app(deps: ServeDeps) -> Iterator[MakeApp]:
     for app in made:
         room = app.state.room
         room.health.close()
-        for desk in (room.series_desk, room.registry_desk, room.rows_desk):
+        for desk in (room.series_desk, room.registry_desk, room.rows_desk, room.export_desk):
             desk.close()
 
 

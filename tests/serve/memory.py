@@ -197,6 +197,7 @@ class MemorySeriesQuery:
 
     def export(self, series_ids: Sequence[int], span: Span) -> Iterator[pa.RecordBatch]:
         for series_id in series_ids:
+            self._town.block()
             rows = sorted(self._in([series_id], span))
             if rows:
                 yield from _table(rows).to_batches()

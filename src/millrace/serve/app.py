@@ -29,6 +29,8 @@ from millrace.serve.routes.live import SOCKET_PATH, live
 from millrace.serve.tickets import Tickets
 
 REFRESH_S = 0.2
+# Exports wait for each other, and each part of one may sort a million readings.
+EXPORT_DEADLINE_S = 30.0
 _PROBLEM: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "A problem (RFC 9457)",
@@ -69,6 +71,7 @@ def furnish(deps: ServeDeps) -> Room:
     series_desk = Desk("series", deps.query_deadline_s, durations)
     registry_desk = Desk("registry", deps.query_deadline_s, durations)
     rows_desk = Desk("rows", deps.query_deadline_s)
+    export_desk = Desk("export", EXPORT_DEADLINE_S, durations)
     directory = SeriesDirectory(deps.rows, rows_desk, deps.registry, registry_desk)
     feed = Feed(deps.hot, deps.live, deps.clock)
     hub = LiveHub(feed, deps.rows, desk=rows_desk, directory=directory)
@@ -77,6 +80,7 @@ def furnish(deps: ServeDeps) -> Room:
         series_desk=series_desk,
         registry_desk=registry_desk,
         rows_desk=rows_desk,
+        export_desk=export_desk,
         directory=directory,
         hub=hub,
         keys=_keys(deps, rows_desk, feed),
@@ -107,7 +111,7 @@ async def background(app: FastAPI) -> None:
         room.health.close()
         if room.keys is not None:
             room.keys.close()
-        for desk in (room.series_desk, room.registry_desk, room.rows_desk):
+        for desk in (room.series_desk, room.registry_desk, room.rows_desk, room.export_desk):
             desk.close()
 
 

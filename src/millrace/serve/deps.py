@@ -1,8 +1,9 @@
 """What serve needs of the outside, as one value that wiring fills in.
 
 Each port has a thread of its own here, so no two of them may share a connection: `series` is asked
-in the query thread, `registry` and `preview` in the look-up thread, `hot`, `rows` and `live` in the
-thread that follows the ledger.
+in the query thread, but for what its exports yield, which is fetched in the export thread;
+`registry` and `preview` in the look-up thread, `hot`, `rows` and `live` in the thread that follows
+the ledger.
 """
 
 import secrets

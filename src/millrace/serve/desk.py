@@ -29,7 +29,7 @@ class Desk:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"serve-{name}")
         self._deadline_s = deadline_s
         self._durations = durations
-        self._store = "points" if name == "series" else "metadata"
+        self._store = "points" if name in ("series", "export") else "metadata"
         self._waiting = 0
 
     async def ask(self, op: str, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

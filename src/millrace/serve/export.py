@@ -1,7 +1,6 @@
 """Exports: readings as CSV, Parquet or Arrow, piece by piece.
 
-Each piece is one batch of the query, encoded in the query thread; other questions get their turn
-in between.
+Each piece is one batch of the query, encoded in the thread of exports.
 Source: API-033, API-018; attacks A29, A32.
 """
 
@@ -79,19 +78,19 @@ class _Csv:
     def finish(self) -> bytes:
         return self._head.encode()
 
-    def _lines(self, batch: pa.RecordBatch, units: Units) -> Iterator[str]:
-        columns = (
-            batch.column(name).to_pylist()
-            for name in ("series_id", "time_ns", "value", "flags", "attr_id")
-        )
+    def _lines(self, batch: pa.RecordBatch, units: Units) -> list[str]:
+        names = ("series_id", "time_ns", "value", "flags", "attr_id")
+        columns = (batch.column(name).to_numpy().tolist() for name in names)
         # What surrounds time and value is the same for all rows of a series with one unit.
         frames: dict[tuple[int, int], tuple[str, str]] = {}
+        lines = []
         for series_id, time_ns, value, flags, attr_id in zip(*columns, strict=True):
             frame = frames.get((series_id, attr_id))
             if frame is None:
                 frame = frames[series_id, attr_id] = self._frame(series_id, attr_id, units)
             marks = "|".join(quality.names(flags)) if flags else ""
-            yield f"{format_instant(time_ns)},{frame[0]},{value!r},{frame[1]},{marks}\r\n"
+            lines.append(f"{format_instant(time_ns)},{frame[0]},{value!r},{frame[1]},{marks}\r\n")
+        return lines
 
     def _frame(self, series_id: int, attr_id: int, units: Units) -> tuple[str, str]:
         row = self._series[series_id]
@@ -188,7 +187,7 @@ class _Sink(io.RawIOBase):
 
 
 class Export:
-    """One export on its way; every method runs in the query thread."""
+    """One export on its way; all but `attributes` runs in the thread of exports."""
 
     def __init__(
         self, batches: Iterator[pa.RecordBatch], series: Mapping[int, SeriesRow], form: str

@@ -38,16 +38,18 @@ class Room:
     series_desk: Desk
     registry_desk: Desk
     rows_desk: Desk
+    export_desk: Desk
     directory: SeriesDirectory
     hub: LiveHub
     keys: LatestKeys | None
     health: Health
     tickets: Tickets
     cursors: Cursors
+    questions: int = 0
 
     @property
     def series(self) -> SeriesQuery:
-        """The query engine; to be asked at `series_desk` only."""
+        """The query engine; to be asked at `series_desk`, but for what an export fetches."""
         return self.deps.series
 
     @property
@@ -59,6 +61,7 @@ class Room:
         self, op: str, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Return what the query engine says, after it has taken in what was committed."""
+        self.questions += 1
 
         def refreshed() -> T:
             self.series.refresh()
@@ -117,4 +120,9 @@ def room_of(connection: HTTPConnection) -> Room:
     return room
 
 
-Here = Annotated[Room, Depends(room_of)]
+async def _here(connection: HTTPConnection) -> Room:
+    # A plain function would be called in a thread, for each request.
+    return room_of(connection)
+
+
+Here = Annotated[Room, Depends(_here)]

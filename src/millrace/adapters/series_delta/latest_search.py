@@ -29,7 +29,10 @@ _COLUMNS = ("value", "flags", "attr_id")
 
 
 class LatestSearch:
-    """Completes `latest`; `through_id` is the batch up to which it is complete. One thread."""
+    """Completes `latest`; `through_id` is the batch up to which it is complete.
+
+    `is_behind` says that there may be something to look for.
+    """
 
     def __init__(
         self,
@@ -43,16 +46,16 @@ class LatestSearch:
         self._steady_s = steady_s
         self._through_id = through_id
         self._taken_in: set[str] = set()
-        self._is_behind = True
+        self.is_behind = True
         self._next_s: float | None = None
 
     def follow(self, view: View, *, has_missed: bool) -> None:
         """Note a view whose hot readings were taken in, but for batches that were `has_missed`."""
-        self._is_behind |= has_missed
-        if self._is_behind and not self._missed(view):
-            self._is_behind = False
+        self.is_behind |= has_missed
+        if self.is_behind and not self._missed(view):
+            self.is_behind = False
             self._taken_in.clear()
-        if not self._is_behind:
+        if not self.is_behind:
             self._through_id = view.newest_id
 
     def go_on(self, view: View) -> None:
@@ -60,7 +63,7 @@ class LatestSearch:
 
         Raises: as `Engine.ask`.
         """
-        if not self._is_behind:
+        if not self.is_behind:
             return
         begun_s = self._steady_s()
         if self._next_s is None:
@@ -77,8 +80,6 @@ class LatestSearch:
 
         Raises: as `Engine.ask`.
         """
-        if not self._is_behind:
-            return
         for file in self._missed(view):
             wanted = ids
             if wanted is not None:
