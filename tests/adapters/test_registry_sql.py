@@ -1,6 +1,7 @@
 """The registry from SQLite keeps the contract."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +44,15 @@ class TestSqlRegistry(RegistryContract):
 def test_rows_have_every_column_of_the_table(registry: Registry) -> None:
     assert list(registry.device("m-1")) == [column.name for column in devices.columns]
     assert list(registry.devices(DeviceQuery(limit=1))[0]) == list(registry.device("m-1"))
+
+
+def test_a_series_that_is_known_gets_its_unit_when_it_has_one(tmp_path: Path) -> None:
+    path = tmp_path / "millrace.db"
+    migrate(path)
+    with closing(open_store(path)) as db, closing(SqlRegistry(open_tables(path))) as registry:
+        db.execute("INSERT INTO series (device_id, metric, created_at) VALUES ('m', 'v', '')")
+        assert [row.unit for row in registry.series(["m"])] == [None]
+        db.execute("UPDATE series SET unit = 'V'")
+        assert [row.unit for row in registry.series(["m"])] == ["V"]
+        db.execute("INSERT INTO series (device_id, metric, created_at) VALUES ('m', 'a', '')")
+        assert [row.key.metric for row in registry.series(["m"])] == ["v", "a"]

@@ -1,5 +1,6 @@
 """Readings over HTTP: API-030 to API-035, API-037; attacks A20, A24, A29, A42."""
 
+import asyncio
 import csv
 import io
 import threading
@@ -262,3 +263,43 @@ async def test_a_question_that_takes_too_long_is_503_and_others_go_on(
         assert answer.headers["retry-after"] == "1"
         assert (await client.get("/api/devices/car-1")).status_code == 200
         released.set()
+
+
+async def test_b5_an_export_does_not_hold_up_other_questions(
+    client: httpx.AsyncClient, town: Town
+) -> None:
+    town.commit([(town.series_id("car-2", "odd"), NOW_NS - 1, 1.0, 0, 0)], NOW_NS)
+    begun, released = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        released.wait()
+
+    town.block = hang
+    async with asyncio.TaskGroup() as tasks:
+        export = tasks.create_task(client.get("/api/export/points"))
+        await asyncio.to_thread(begun.wait)
+        try:
+            answer = await client.get("/api/latest?device_id=car-2")
+            assert [point["value"] for point in answer.json()["latest"]] == [1.0]
+            assert not export.done()
+        finally:
+            released.set()
+    assert len(export.result().text.splitlines()) == 13
+
+
+async def test_api_030_any_name_and_number_is_valid_json(
+    client: httpx.AsyncClient, town: Town
+) -> None:
+    odd = town.series_id('q"uote', "back\\slash", "\u2028\x07")
+    values = [5.0, -0.0, 1e300, 5e-324, float("nan"), float("inf"), 0.1]
+    times = [NOW_NS - 10 + at for at in range(len(values))]
+    rows = [(odd, time_ns, value, 4, 1) for time_ns, value in zip(times, values, strict=True)]
+    town.commit(rows, NOW_NS)
+    found = (await client.get("/api/devices/q%22uote/metrics")).json()["metrics"]
+    assert [point["value"] for point in found] == [5.0, -0.0, 1e300, 5e-324, None, None, 0.1]
+    names = {(point["device_id"], point["metric"], point["channel"]) for point in found}
+    assert names == {('q"uote', "back\\slash", "\u2028\x07")}
+    assert found[0]["quality"] == ["clock"]
+    members = ["time", "device_id", "metric", "channel", "value", "unit", "quality"]
+    assert list(found[0]) == members

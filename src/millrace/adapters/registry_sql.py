@@ -13,7 +13,7 @@ from typing import Any, Final
 from millrace.errors import NotFoundError
 from millrace.model.series import SeriesKey
 from millrace.ports.registry import DeviceQuery, EventQuery, EventView, SeriesRow
-from millrace.schema.tables import Row, Tables
+from millrace.schema.tables import Questions, Row, Tables
 
 _COLUMNS: Final = (
     "id", "device_id", "family", "role", "registered", "device_name", "device_type",
@@ -45,13 +45,18 @@ _SERIES: Final = (
 )
 # Of its own, so that the devices drive the index on (device_id, metric, channel).
 _SERIES_OF_DEVICES: Final = (
-    "SELECT s.series_id, s.device_id, s.metric, s.channel, s.unit"
+    "SELECT s.series_id, s.unit"
     " FROM (SELECT DISTINCT k.value FROM texts(:devices) k) d"
     " CROSS JOIN series s ON s.device_id = d.value"
     " WHERE (:metrics IS NULL OR s.metric IN (SELECT k.value FROM texts(:metrics) k))"
     " AND (:channels IS NULL OR s.channel IN (SELECT k.value FROM texts(:channels) k))"
     " ORDER BY s.series_id"
 )
+_SERIES_BY_ID: Final = (
+    "SELECT s.series_id, s.device_id, s.metric, s.channel, s.unit"
+    " FROM numbers(:ids) k CROSS JOIN series s ON s.series_id = k.value"
+)
+_MAX_KNOWN_SERIES: Final = 50_000
 _ATTRIBUTES: Final = (
     "SELECT a.attr_id, a.body FROM numbers(:ids) k CROSS JOIN attributes a ON a.attr_id = k.value"
 )
@@ -71,6 +76,7 @@ class SqlRegistry:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+        self._known: dict[int, SeriesRow] = {}
 
     def devices(self, query: DeviceQuery) -> list[dict[str, Any]]:
         after_at, after_id = query.after or (None, None)
@@ -104,10 +110,24 @@ class SqlRegistry:
     ) -> list[SeriesRow]:
         filters = {"metrics": _list(metrics), "channels": _list(channels)}
         if device_ids is None:
-            rows = self._all(_SERIES, **filters)
-        else:
-            rows = self._all(_SERIES_OF_DEVICES, devices=list(device_ids), **filters)
-        return [SeriesRow(number, SeriesKey(*key), unit) for number, *key, unit in rows]
+            return [_series(row) for row in self._all(_SERIES, **filters)]
+        with self._tables.reading() as asked:
+            found = asked.rows(_SERIES_OF_DEVICES, devices=list(device_ids), **filters)
+            return self._named(asked, found)
+
+    def _named(self, asked: Questions, found: list[Row]) -> list[SeriesRow]:
+        """Return the series with these ids and units; who has which id never changes."""
+        known = self._known
+        unsure = [
+            number for number, unit in found if number not in known or known[number].unit != unit
+        ]
+        if unsure:
+            if len(known) + len(unsure) > _MAX_KNOWN_SERIES:
+                known.clear()
+                unsure = [number for number, _ in found]
+            rows = asked.rows(_SERIES_BY_ID, ids=unsure)
+            known.update((row[0], _series(row)) for row in rows)
+        return [known[number] for number, _ in found]
 
     def attributes(self, attr_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         rows = self._all(_ATTRIBUTES, ids=[int(each) for each in attr_ids])
@@ -139,6 +159,11 @@ class SqlRegistry:
     def _all(self, query: str, /, **values: Any) -> list[Row]:
         with self._tables.reading() as asked:
             return asked.rows(query, **values)
+
+
+def _series(row: tuple[Any, ...]) -> SeriesRow:
+    number, device_id, metric, channel, unit = row
+    return SeriesRow(number, SeriesKey(device_id, metric, channel), unit)
 
 
 def _device(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Rendering: Arrow tables of readings into the JSON shapes of the API.
 
-Runs in the query thread, because ten thousand rows take longer than the event loop may wait.
+What has many rows is rendered in the query thread, because it takes longer than the event loop may
+wait.
 Source: API-030 to API-035.
 """
 
@@ -18,15 +19,14 @@ Units = Mapping[int, str | None]
 
 def points(table: pa.Table, series: Mapping[int, SeriesRow], units: Units) -> list[dict[str, Any]]:
     """Return the members of API-030 for each row of a table of readings."""
-    rows = zip(
-        *(
-            table.column(name).to_pylist()
-            for name in ("series_id", "time_ns", "value", "flags", "attr_id")
-        ),
-        strict=True,
-    )
+    names = ("series_id", "time_ns", "value", "flags", "attr_id")
+    rows = zip(*(table.column(name).to_numpy().tolist() for name in names), strict=True)
     found = []
+    # Whole fleets are late alike, so few combinations of marks occur.
+    marks: dict[int, list[str]] = {0: []}
     for series_id, time_ns, value, flags, attr_id in rows:
+        if flags not in marks:
+            marks[flags] = quality.names(flags)
         row = series[series_id]
         device_id, metric, channel = row.key
         unit = units.get(attr_id)
@@ -38,7 +38,7 @@ def points(table: pa.Table, series: Mapping[int, SeriesRow], units: Units) -> li
                 "channel": channel,
                 "value": value,
                 "unit": row.unit if unit is None else unit,
-                "quality": quality.names(flags) if flags else [],
+                "quality": marks[flags],
             }
         )
     return found

@@ -94,7 +94,8 @@ class Engine:
         with self._lock:
             cursor = self._connection.cursor()
         try:
-            cursor.register("hot", rows.hot)
+            if rows.reads_hot:
+                cursor.register("hot", rows.hot)
             if selection.ids is not None:
                 cursor.register("asked", pa.table({"id": pa.array(selection.ids)}))
             statement = f"WITH readings AS ({rows.sql}) {question}"

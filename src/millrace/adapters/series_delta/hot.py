@@ -19,18 +19,24 @@ from millrace.adapters.series_delta.files import Columns
 _GROWTH = 4
 # A merge holds up what was just committed: 256 k rows take some 50 ms.
 _MAX_MERGED_ROWS = 262_144
+_LATEST_US = 2**62
 
 Ids = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class HotRun:
-    """Readings of consecutive batches, sorted by series; `batch` is the id for each reading."""
+    """Readings of consecutive batches, sorted by series; `batch` is the id for each reading.
+
+    `first_us` and `last_us` are the instants of the oldest and of the newest reading.
+    """
 
     rows: Columns
     batch: Ids
     first_batch: int
     last_batch: int
+    first_us: int
+    last_us: int
 
 
 def run_of_batch(batch: pa.RecordBatch, batch_id: int) -> HotRun:
@@ -43,7 +49,7 @@ def run_of_batch(batch: pa.RecordBatch, batch_id: int) -> HotRun:
         batch.column("attr_id").to_numpy(),
     )
     order = np.argsort(rows.series, kind="stable")
-    return HotRun(rows.take(order), np.full(len(rows), batch_id), batch_id, batch_id)
+    return _run(rows.take(order), np.full(len(rows), batch_id), batch_id, batch_id)
 
 
 def with_run(runs: tuple[HotRun, ...], run: HotRun) -> tuple[HotRun, ...]:
@@ -65,7 +71,7 @@ def without_batches(runs: tuple[HotRun, ...], through: int) -> tuple[HotRun, ...
             left.append(run)
         elif run.last_batch > through:
             stays = run.batch > through
-            left.append(HotRun(run.rows.take(stays), run.batch[stays], through + 1, run.last_batch))
+            left.append(_run(run.rows.take(stays), run.batch[stays], through + 1, run.last_batch))
     return tuple(left)
 
 
@@ -74,8 +80,11 @@ def hot_rows(runs: Sequence[HotRun], ids: Ids | None, first_us: int, stop_us: in
 
     Shape: `ids` ascending; of two readings of one series and instant the later committed.
     """
-    parts = [run.rows if ids is None else run.rows.take(_places(run.rows.series, ids))
-             for run in runs]  # fmt: skip
+    parts = [
+        run.rows if ids is None else run.rows.take(_places(run.rows.series, ids))
+        for run in runs
+        if run.last_us >= first_us and run.first_us < stop_us
+    ]
     rows = _joined(parts) if parts else _none()
     inside = (rows.time_us >= first_us) & (rows.time_us < stop_us)
     return without_replaced(rows if inside.all() else rows.take(inside))
@@ -107,7 +116,13 @@ def _merged(older: HotRun, newer: HotRun) -> HotRun:
     batch = np.concatenate((older.batch, newer.batch))
     # Stable keeps the order of commits within a series, and two sorted runs merge in linear time.
     order = np.argsort(rows.series, kind="stable")
-    return HotRun(rows.take(order), batch[order], older.first_batch, newer.last_batch)
+    return _run(rows.take(order), batch[order], older.first_batch, newer.last_batch)
+
+
+def _run(rows: Columns, batch: Ids, first_batch: int, last_batch: int) -> HotRun:
+    first_us = int(rows.time_us.min(initial=_LATEST_US))
+    last_us = int(rows.time_us.max(initial=-_LATEST_US))
+    return HotRun(rows, batch, first_batch, last_batch, first_us, last_us)
 
 
 def _joined(parts: Sequence[Columns]) -> Columns:

@@ -33,11 +33,12 @@ _HOT_RANK = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A relation of readings: SQL with its parameters, and the table that it calls `hot`."""
+    """A relation of readings: SQL, its parameters, and the table that it calls `hot`, if any."""
 
     sql: str
     params: dict[str, Any]
     hot: pa.Table
+    reads_hot: bool
 
 
 def rows_of(root: Path, found: Sources, selection: Selection, columns: Sequence[str]) -> Rows:
@@ -62,7 +63,8 @@ def rows_of(root: Path, found: Sources, selection: Selection, columns: Sequence[
         parts.append(f"SELECT {names} FROM hot")
     if not parts:
         parts.append(f"SELECT {names} FROM hot LIMIT 0")
-    return Rows(" UNION ALL ".join(parts), params, found.hot.table())
+    reads_hot = found.is_hot_mixed or len(found.hot) > 0 or not (found.clean or found.mixed)
+    return Rows(" UNION ALL ".join(parts), params, found.hot.table(), reads_hot)
 
 
 def page_sql(condition: str, *, descending: bool, limit: int) -> str:

@@ -80,9 +80,8 @@ def days_of(view: View, selection: Selection) -> list[int]:
 def extent(view: View, selection: Selection) -> Selection:
     """Return a selection cut to the span in which there are files or hot readings."""
     files = _candidates(view, selection)
-    hot = [run.rows.time_us for run in view.hot]
-    low = min([file.first_us for file in files] + [int(times.min()) for times in hot], default=0)
-    high = max([file.last_us for file in files] + [int(times.max()) for times in hot], default=0)
+    low = min([one.first_us for one in files] + [one.first_us for one in view.hot], default=0)
+    high = max([one.last_us for one in files] + [one.last_us for one in view.hot], default=0)
     return Selection(selection.ids, max(selection.first_us, low), min(selection.stop_us, high + 1))
 
 
