@@ -110,9 +110,12 @@ class KafkaSettings(Section):
 
 
 class StoreSettings(Section):
-    """Fleet and ledger with hot readings."""
+    """Fleet and ledger with hot readings: a SQLite file, or a database of PostgreSQL."""
 
     url: str = ""
+    password_file: Path | None = None
+    migrate: bool = False
+    legacy_schema: str = Field(default="", pattern=r"^\w{0,63}$")
 
 
 class SeriesSettings(Section):

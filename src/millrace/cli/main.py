@@ -17,7 +17,7 @@ from millrace.cli.lean import leave_rich_out, load_quickly
 # Name of a command -> the module in this package that has a function of that name.
 COMMANDS: Final = {
     "up": "up", "run": "run", "decode": "decode", "check": "check", "doctor": "check",
-    "audit": "data", "export": "data",
+    "migrate": "migrate", "audit": "data", "export": "data",
 }  # fmt: skip
 
 

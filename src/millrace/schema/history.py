@@ -36,5 +36,5 @@ def require_current(stored: str | None) -> None:
     if pending(stored):
         raise StopError(
             f"the database has schema revision {stored or 'none'}, this release needs {NEEDED}",
-            "start with `millrace up`, which migrates, or migrate the database first",
+            "run `millrace migrate`, or set store.migrate = true",
         )

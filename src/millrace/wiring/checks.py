@@ -18,6 +18,8 @@ from millrace.wiring.archives import open_archive
 from millrace.wiring.families import codecs
 from millrace.wiring.setup import open_books
 
+Examine = Callable[[Settings], str]
+
 MIN_FREE_BYTES = 500_000_000
 
 
@@ -77,16 +79,21 @@ def _unreadable(broker: BrokerSettings) -> list[str]:
 
 def outside(settings: Settings) -> list[Finding]:
     """Return what the systems of others answer that the settings name."""
-    examinations: Sequence[tuple[str, bool, Callable[[Settings], str]]] = (
+    return [_examined(name, examine, settings) for name, examine in _outside(settings)]
+
+
+def _outside(settings: Settings) -> list[tuple[str, Examine]]:
+    systems: Sequence[tuple[str, bool, Examine]] = (
+        ("database", stores.is_outside(settings), stores.examine),
         ("log", logs.is_outside(settings), logs.examine),
         ("live", lives.is_redis(settings), lives.examine),
     )
-    return [_examined(name, examine, settings) for name, is_one, examine in examinations if is_one]
+    return [(name, examine) for name, is_one, examine in systems if is_one]
 
 
 def diagnose(settings: Settings) -> list[Finding]:
     """Return the findings of all examinations."""
-    examinations: Sequence[tuple[str, Callable[[Settings], str]]] = (
+    examinations: Sequence[tuple[str, Examine]] = (
         ("disk", _disk),
         ("database", stores.examine),
         ("log", logs.examine),
@@ -94,12 +101,11 @@ def diagnose(settings: Settings) -> list[Finding]:
         ("devices", _devices),
         ("archive", _archive),
     )
-    found = [_examined(name, examine, settings) for name, examine in examinations]
-    asked = {finding.name for finding in found}
-    return found + [finding for finding in outside(settings) if finding.name not in asked]
+    each = {**dict(examinations), **dict(_outside(settings))}
+    return [_examined(name, examine, settings) for name, examine in each.items()]
 
 
-def _examined(name: str, examine: Callable[[Settings], str], settings: Settings) -> Finding:
+def _examined(name: str, examine: Examine, settings: Settings) -> Finding:
     try:
         return Finding(name, is_well=True, text=examine(settings))
     except StopError as error:

@@ -5,6 +5,7 @@ from a registry that is made for the purpose, so both ways give the same profile
 Source: F2-170, REG-130, MTR-150, SNS-100.
 """
 
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -15,9 +16,11 @@ from millrace.ports.clock import Clock
 from millrace.ports.registry import DeviceQuery
 from millrace.schema import seeds
 from millrace.settings import Settings
+from millrace.store.seeding import seed
+from millrace.store.tables import open_tables
 from millrace.wiring import stores
 from millrace.wiring.store_system import Store
-from millrace.wiring.stores_sqlite import open_file, prepare_file
+from millrace.wiring.stores_sqlite import migrate_file, open_file
 
 CONTROLLERS_MOST: Final = 100_000
 
@@ -48,7 +51,9 @@ def demo_profiles() -> Profiles:
     """Return the devices of the demo rows, as a fresh registry has them."""
     with TemporaryDirectory(prefix="millrace-") as folder:
         path = Path(folder) / "demo.db"
-        prepare_file(path, "demo", at_ns=0)
+        migrate_file(path)
+        with closing(open_tables(path, read_only=False)) as tables:
+            seed(tables, "demo", at_ns=0)
         with open_file(path) as store:
             return _read(store)
 

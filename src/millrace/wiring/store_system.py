@@ -13,6 +13,7 @@ from millrace.ports.fleet import Fleet
 from millrace.ports.ledger import StoredHotReadings, StoredLedger
 from millrace.ports.live import LiveRows
 from millrace.ports.registry import Registry
+from millrace.schema.tables import Tables
 from millrace.settings import Settings
 
 
@@ -55,12 +56,15 @@ class Store(Protocol):
 class StoreSystem(NamedTuple):
     """What one scheme of `store.url` stands for.
 
-    `check` looks at the URL alone; `prepare` makes the schema and the rows of a kind of seeds;
-    `examine` says in a sentence that the database is sound, or raises.
+    `check` looks at the URL alone; `open_tables` is for writing. `migrate` says whether it did
+    anything; `migrates` whether starting does it. `examine` says in a sentence that the database
+    is sound, or raises.
     """
 
     open_store: Callable[[Settings], AbstractContextManager[Store]]
+    open_tables: Callable[[Settings], Tables]
     check: Callable[[Settings], object]
     is_there: Callable[[Settings], bool]
-    prepare: Callable[[Settings, str], None]
+    migrates: Callable[[Settings], bool]
+    migrate: Callable[[Settings], bool]
     examine: Callable[[Settings], str]

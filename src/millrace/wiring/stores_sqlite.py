@@ -10,7 +10,6 @@ from typing import Final
 
 from millrace.adapters.accounts_sql import SqlAccounts
 from millrace.adapters.archive_progress_sql import SqlArchiveProgress
-from millrace.adapters.clock_system import SystemClock
 from millrace.adapters.fleet_sql import SqlFleet
 from millrace.adapters.hot_sqlite import SqliteHotReadings
 from millrace.adapters.live_sql import SqlLiveRows
@@ -18,7 +17,6 @@ from millrace.adapters.registry_sql import SqlRegistry
 from millrace.errors import StopError
 from millrace.ports.ledger import StoredLedger
 from millrace.settings import Settings
-from millrace.store.seeding import seed
 from millrace.store.sqlite import migrate, open_store, reading
 from millrace.store.tables import SqliteTables, open_tables
 from millrace.wiring import places
@@ -69,22 +67,20 @@ def open_file(path: Path) -> Iterator[SqliteStore]:
         yield SqliteStore(path, stack)
 
 
-def prepare_file(path: Path, kind: str, *, at_ns: int) -> None:
-    """Make a database file, or bring it to this release, with the rows of a kind of seeds.
+def migrate_file(path: Path) -> bool:
+    """Make a database file, or bring it to this release; return whether anything was done.
 
     Raises:
         StopError: It cannot be written, or is of a release that this one does not know.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        migrate(path)
+        return migrate(path)
     except OSError as error:
         raise StopError(
             f"the data folder {path.parent} cannot be written: {error.strerror}",
             "choose another one with --data, or correct its permissions",
         ) from error
-    with closing(open_tables(path, read_only=False)) as tables:
-        seed(tables, kind, at_ns=at_ns)
 
 
 def _examine(settings: Settings) -> str:
@@ -98,10 +94,10 @@ def _examine(settings: Settings) -> str:
 
 SYSTEM: Final = StoreSystem(
     open_store=lambda settings: open_file(places.store_path(settings)),
+    open_tables=lambda settings: open_tables(places.store_path(settings), read_only=False),
     check=places.store_path,
     is_there=lambda settings: places.store_path(settings).is_file(),
-    prepare=lambda settings, kind: prepare_file(
-        places.store_path(settings), kind, at_ns=SystemClock.now_ns()
-    ),
+    migrates=lambda _: True,
+    migrate=lambda settings: migrate_file(places.store_path(settings)),
     examine=_examine,
 )
