@@ -14,6 +14,7 @@ import ssl
 import sys
 import time
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import cast
 
 import uvloop
@@ -117,18 +118,25 @@ async def run(options: argparse.Namespace) -> dict[str, float]:
 async def _connected(options: argparse.Namespace, tally: Tally) -> list[Sender]:
     loop, context = asyncio.get_running_loop(), unverified() if options.tls else None
     senders = []
-    for device in range(options.devices):
-        messages = messages_of(options.source, device, options.first, options.messages)
-        packets = [publish(t, p, n % 65_535 + 1) for n, (t, p) in enumerate(messages)]
-        sender = Sender(b"bench-%05d" % device, packets, options.in_flight, tally)
+    connections = options.connections or options.devices
+    for number in range(connections):
+        packets = _packets(options, range(number, options.devices, connections))
+        sender = Sender(b"bench-%05d" % number, packets, options.in_flight, tally)
         await loop.create_connection(
             lambda sender=sender: sender, options.host, options.port, ssl=context
         )
         senders.append(sender)
-    while tally.connected < options.devices and not tally.lost:
+    while tally.connected < connections and not tally.lost:
         tally.ready.clear()
         await tally.ready.wait()
     return senders
+
+
+def _packets(options: argparse.Namespace, devices: range) -> list[bytes]:
+    """Return what one connection sends: the messages of its devices, in turn."""
+    each = (messages_of(options.source, n, options.first, options.messages) for n in devices)
+    messages = chain.from_iterable(zip(*each, strict=True))
+    return [publish(topic, payload, n % 65_535 + 1) for n, (topic, payload) in enumerate(messages)]
 
 
 async def go() -> None:
@@ -158,6 +166,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--devices", type=int, default=1000)
+    parser.add_argument("--connections", type=int, help="one for each device")
     parser.add_argument("--messages", type=int, default=500)
     parser.add_argument("--in-flight", type=int, default=10)
     parser.add_argument("--first", type=int, default=0)

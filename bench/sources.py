@@ -20,6 +20,7 @@ START_S = int(os.environ.setdefault("BENCH_START_S", str(int(time.time()) - 7_20
 SECOND_NS = 1_000_000_000
 INSTANTS = 10
 DAY_S = 86_400
+MIXED_GROUP = 7
 
 Message = tuple[bytes, bytes]
 
@@ -102,9 +103,18 @@ def meter_expected(devices: int, messages: int) -> dict[str, Expected]:
     }
 
 
+def mixed_messages(device: int, first: int = 0) -> Iterator[Message]:
+    """Yield messages of one device of a fleet with six controllers for each meter."""
+    group, place = divmod(device, MIXED_GROUP)
+    if place == MIXED_GROUP - 1:
+        return meter_messages(group, first)
+    return f2_messages(group * (MIXED_GROUP - 1) + place, first)
+
+
 SOURCES: dict[str, Callable[[int, int], Iterator[Message]]] = {
     "f2": f2_messages,
     "meter": meter_messages,
+    "mixed": mixed_messages,
 }
 
 

@@ -62,7 +62,9 @@ class Stack:
         *,
         certificate: Certificate | None = None,
         environment: Mapping[str, str] | None = None,
+        patience_s: float = 120.0,
     ) -> None:
+        self._patience_s = patience_s
         self.settings = Settings(data=folder / "data")
         self.folder = folder
         self.http_port = free_port()
@@ -163,7 +165,7 @@ class Stack:
         with open_books(self.settings) as read:
             return read()
 
-    def wait_until_stored(self, received: int, *, timeout_s: float = 120.0) -> float:
+    def wait_until_stored(self, received: int) -> float:
         """Wait until so many messages are received and committed; return the instant (Unix)."""
         with open_books(self.settings) as read:
 
@@ -171,7 +173,7 @@ class Stack:
                 found = read()
                 return found.received.total() >= received and not found.lag
 
-            wait_until(is_done, timeout_s=timeout_s, what="the ledger to catch up")
+            wait_until(is_done, timeout_s=self._patience_s, what="the ledger to catch up")
         return time.time()
 
     def log(self) -> str:
