@@ -152,7 +152,10 @@ async def _send_all(
         now = time.time()
         until = min(options.messages, int((now - started) * options.rate) + 1)
         for i in range(number, until):
-            n, place = divmod(i, options.devices)
+            # A device sends `burst` messages at a time, then the next one its own.
+            turn, k = divmod(i, options.burst)
+            n, place = divmod(turn, options.devices)
+            n = n * options.burst + k
             due_s = started + i / options.rate
             devices[place].send(make(place, options.first + n, due_s), due_s)
             late_s.append(now - due_s)
@@ -169,6 +172,7 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--rate", type=float, required=True, help="messages a second")
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--burst", type=int, default=1, help="messages of a device in a row")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--timeout-s", type=float, default=30)
     sys.stdout.write(json.dumps(uvloop.run(run(parser.parse_args()))) + "\n")

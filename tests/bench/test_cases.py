@@ -14,7 +14,7 @@ from bench.checks import CheckError
 from tests.servers.installed import program
 
 ROOT = Path(__file__).parents[2]
-CASES = ("b1", "b2", "b3", "b5", "b6", "b7", "b9", "b12", "b13")
+CASES = ("b1", "b2", "b3", "b5", "b6", "b7", "b8", "b9", "b10", "b11", "b12", "b13")
 
 
 def test_every_case_is_tested() -> None:
