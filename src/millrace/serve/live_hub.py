@@ -20,6 +20,7 @@ from millrace.flow.hot_frame import open_hot
 from millrace.ports.ledger import HotBatch
 from millrace.ports.live import LiveRows
 from millrace.ports.registry import EventView
+from millrace.serve.beat import Beat
 from millrace.serve.desk import Desk
 from millrace.serve.directory import SeriesDirectory
 from millrace.serve.instants import format_instant, position_text
@@ -87,18 +88,18 @@ class LiveHub:
         """Follow the ledger for ever, beginning behind what `newest` says at its desk."""
         await self._begin(newest, desk)
         loop = asyncio.get_running_loop()
-        next_tick_s = loop.time()
+        beat = Beat(TICK_S, POLL_S)
         while True:
             try:
                 await self._poll()
                 # A value that comes after a pause is told at once; the next one waits its turn.
-                if self._window and loop.time() >= next_tick_s:
-                    next_tick_s = loop.time() + TICK_S
+                if self._window and not beat.wait_s(loop.time()):
+                    beat.strike(loop.time())
                     async with self.lock:
                         await self.flush()
             except (Problem, RetryError) as error:
                 await _back_off(error)
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(min(POLL_S, beat.wait_s(loop.time())) if self._window else POLL_S)
 
     async def _begin(self, newest: Callable[[], int], desk: Desk) -> None:
         while True:
