@@ -125,18 +125,24 @@ def test_f55_hot_readings_that_are_sealed_unseen_are_found_again(
         assert [row[0] for row in rows_of(query.latest([1, 2, 3]))] == list(range(1, number + 1))
 
 
+def searching(root: Path, clock: ManualClock) -> tuple[LatestSearch, LatestArrays, View]:
+    """Return a search that has seen nothing, where it puts what it finds, and all sealed files."""
+    storage = storage_of(root)
+    sealed = open_table(storage, "ledger-0")
+    assert sealed is not None
+    view = View(root, sealed.files, (), sealed.sealed_through, sealed.sealed_through)
+    latest = LatestArrays()
+    engine = Engine(MEMORY_BYTES, 1, storage, lambda: view)
+    return LatestSearch(engine, latest, 0, clock.steady_s), latest, view
+
+
 def test_b7_the_search_goes_on_by_itself_in_a_share_of_the_time(
     root: Path, writer: DeltaSeries
 ) -> None:
     for number in (1, 2, 3):
         writer.seal(table([(number, START_NS + number * DAY_NS, 1.0, 0, 1)]), number)
-    storage = storage_of(root)
-    sealed = open_table(storage, "ledger-0")
-    assert sealed is not None
-    view = View(root, sealed.files, (), sealed.sealed_through, sealed.sealed_through)
-    clock, latest = ManualClock(START_NS), LatestArrays()
-    engine = Engine(MEMORY_BYTES, 1, storage, lambda: view)
-    search = LatestSearch(engine, latest, 0, clock.steady_s)
+    clock = ManualClock(START_NS)
+    search, latest, view = searching(root, clock)
     found = []
     for _ in range(6):
         search.follow(view, has_missed=False)
@@ -147,3 +153,21 @@ def test_b7_the_search_goes_on_by_itself_in_a_share_of_the_time(
     for path in root.glob("date=*/*.parquet"):
         path.unlink()
     search.complete(view, np.array([1, 2, 3, 4]))
+
+
+def test_f7_a_damaged_file_holds_up_those_alone_who_ask_for_its_readings(
+    root: Path, writer: DeltaSeries
+) -> None:
+    for number in (1, 2, 3):
+        writer.seal(table([(number, START_NS + number * DAY_NS, 1.0, 0, 1)]), number)
+    sorted(root.glob("date=*/*.parquet"))[1].write_bytes(b"damaged")
+    clock = ManualClock(START_NS)
+    search, latest, view = searching(root, clock)
+    for _ in range(6):
+        search.follow(view, has_missed=False)
+        search.go_on(view)
+        clock.advance(1.0)
+    assert latest.table(None)["series_id"].to_pylist() == [1, 3]
+    search.complete(view, np.array([1, 3]))
+    with pytest.raises(StopError, match="damaged"):
+        search.complete(view, np.array([2]))

@@ -20,11 +20,13 @@ from millrace.adapters.series_delta.hot import Ids
 from millrace.adapters.series_delta.latest import LatestArrays
 from millrace.adapters.series_delta.sql import NEWEST_SQL
 from millrace.adapters.series_delta.view import ALWAYS_US, Selection, View
+from millrace.errors import RetryError, StopError
 from millrace.ports.series import READING_SCHEMA
 
 # After a look into a file so many times as long is left to questions.
 _REST = 4
-_FIRST_AFTER_S = 1.0
+# After the start, and after a failure.
+_PAUSE_S = 1.0
 _COLUMNS = ("value", "flags", "attr_id")
 
 
@@ -46,6 +48,7 @@ class LatestSearch:
         self._steady_s = steady_s
         self._through_id = through_id
         self._taken_in: set[str] = set()
+        self._damaged: set[str] = set()
         self.is_behind = True
         self._next_s: float | None = None
 
@@ -61,19 +64,26 @@ class LatestSearch:
     def go_on(self, view: View) -> None:
         """Take one missed file in when it is time to; the first time only some while after start.
 
-        Raises: as `Engine.ask`.
+        A file that is damaged is passed over, one that is away waits: whoever asks for its readings
+        is told, and nobody else is held up.
         """
         if not self.is_behind:
             return
         begun_s = self._steady_s()
         if self._next_s is None:
-            self._next_s = begun_s + _FIRST_AFTER_S
+            self._next_s = begun_s + _PAUSE_S
         if begun_s < self._next_s:
             return
-        for file in self._missed(view)[:1]:
-            self._take_in(view, file, None)
+        pause_s = 0.0
+        for file in [one for one in self._missed(view) if one.path not in self._damaged][:1]:
+            try:
+                self._take_in(view, file, None)
+            except RetryError:
+                pause_s = _PAUSE_S
+            except StopError:
+                self._damaged.add(file.path)
         ended_s = self._steady_s()
-        self._next_s = ended_s + _REST * (ended_s - begun_s)
+        self._next_s = ended_s + max(pause_s, _REST * (ended_s - begun_s))
 
     def complete(self, view: View, ids: Ids | None) -> None:
         """Look for the newest reading of each of these series, ascending, or of all.
