@@ -15,7 +15,8 @@ from millrace.decode.redelivery import RedeliveryMemory
 from millrace.decode.router import Key, Router
 from millrace.decode.sequence import SequenceTracker
 from millrace.decode.step import decode
-from millrace.decode.verdicts import Verdicts, apply, judge
+from millrace.decode.verdicts import Verdicts, apply, judge, refuse
+from millrace.errors import RejectError
 from millrace.model.device import DeviceProfile
 from millrace.model.message import RawBatch
 from millrace.model.series import SeriesBook, SeriesKey
@@ -28,6 +29,7 @@ from millrace.model.work import (
     Readings,
     SequenceRow,
     Snapshot,
+    Work,
     gather,
 )
 from millrace.record.latest import LatestTable
@@ -72,6 +74,8 @@ class Middle:
         self._latest = LatestTable()
         self._signs = DeviceSigns()
         self._verdicts: Verdicts | None = None
+        self._undecided = 0
+        self._refused: dict[tuple[int, int], RejectError] = {}
         self._extras: Extras | None = None
         self._positions: dict[int, int] = {}
         self._slots: list[int] = []
@@ -111,15 +115,19 @@ class Middle:
     ) -> Effects:
         """Return the effects of batches whose topics are all routed.
 
-        Until `accept`, it may only be called again with the same batches (the registry moved, or
-        the ledger was away): they are decoded again, but not judged again. Without batches the
-        effects are what is owed: see `owes`.
+        Until all of them are accepted, it may only be called again with the same batches or parts
+        of them (the registry moved, the ledger was away or has refused something): they are decoded
+        again, but not judged again. Without batches the effects are what is owed: see `owes`.
         """
         work = decode(gather(batches, registry_version), self._router)
         is_first_call = bool(batches) and self._verdicts is None
         if is_first_call:
             self._verdicts = judge(work, self._tracker, self._redelivery)
-        apply(work, self._verdicts or Verdicts())
+            self._undecided = len(work)
+        verdicts = self._verdicts or Verdicts()
+        apply(work, verdicts.of(work))
+        if self._refused:
+            refuse(work, self._refused_in(work))
         effects = record(work, self._book, reader=reader, stream=stream, now_ns=now_ns)
         has_new = effects.new_series or effects.new_attributes
         self._slots = np.unique(work.readings.slot).tolist() if has_new else []
@@ -127,15 +135,26 @@ class Middle:
             self._signs.note(work)
         if self._extras is None:
             self._extras = self._due(effects, now_ns)
-        self._extras.attach(effects)
+        if len(work) == verdicts.count:
+            # A part of what was judged cannot carry state that has seen all of it.
+            self._extras.attach(effects)
         return effects
+
+    def refuse(self, partition: int, offset: int, error: RejectError) -> None:
+        """Make a dead letter of a message that was judged: nothing else of it can be stored."""
+        self._refused[partition, offset] = error
 
     def accept(self, effects: Effects, committed: Committed) -> None:
         """Take in what the ledger answered to these effects."""
         name(effects, committed, self._book, self._slots)
         self._latest.update(effects.readings)
         self._last_commit = committed.commit_id
-        self._verdicts = self._extras = None
+        self._undecided -= sum(a.next_offset - a.expected for a in effects.advances)
+        if self._undecided <= 0:
+            self._verdicts = None
+            self._refused.clear()
+        if self._extras is not None and self._extras.touches is effects.touches:
+            self._extras = None
         self._router.forget([row.device_id for row in effects.discovered])
         for advance in effects.advances:
             self._positions[advance.partition] = advance.next_offset
@@ -163,7 +182,8 @@ class Middle:
     def owes(self, now_ns: int) -> bool:
         """Say whether something waits to be written although no message comes any more."""
         return (
-            (bool(self._signs) and now_ns - self._projected_at >= PROJECTION_NS)
+            self._extras is not None
+            or (bool(self._signs) and now_ns - self._projected_at >= PROJECTION_NS)
             or (self._latest.is_dirty and now_ns - self._latest_at >= LATEST_NS)
             or (self._messages_since_snapshot > 0 and now_ns - self._snapshot_at >= SNAPSHOT_NS)
         )
@@ -184,6 +204,14 @@ class Middle:
         self._signs.note(work)
         work.decoded.facts = [fact for fact in work.decoded.facts if fact.message not in old]
         judge(work, self._tracker, self._redelivery)
+
+    def _refused_in(self, work: Work) -> dict[int, RejectError]:
+        return {
+            base + offset - batch.first_offset: error
+            for batch, base in zip(work.batches, work.bases, strict=True)
+            for (partition, offset), error in self._refused.items()
+            if partition == batch.partition and batch.first_offset <= offset < batch.next_offset
+        }
 
     def _due(self, effects: Effects, now_ns: int) -> Extras:
         """Return what is written less often than every commit, as far as it is due (D-21)."""

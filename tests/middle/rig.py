@@ -98,9 +98,9 @@ class Rig:
         pump.start(latest, own.hot(latest[0]))
         return pump
 
-    def run(self, *groups: Sequence[Sent]) -> "Rig":
+    def run(self, *groups: Sequence[Sent], ledger: Ledger | None = None) -> "Rig":
         """Append the groups, drain after each."""
-        pump = self.pump()
+        pump = self.pump(ledger=ledger)
         for group in groups:
             self.append(*group)
             pump.drain()

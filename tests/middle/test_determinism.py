@@ -6,8 +6,11 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from millrace.adapters.ledger_memory import MemoryLedger
+from millrace.errors import RejectError
 from millrace.flow.pump import PumpLimits
 from millrace.model.message import DUP, REPLAYED, RETAIN
+from millrace.model.work import Committed, Effects
 from tests.middle.rig import Rig, Sent, stored
 
 QOS1 = 1
@@ -110,3 +113,25 @@ def test_p9_restarts_change_nothing(
         rig.clock.advance(100.0 if is_snapshot_due else 0.01)
         rig.pump().drain()
     assert stored(rig.books) == stored(without.books)
+
+
+class Refusing(MemoryLedger):
+    """A ledger that cannot hold one of the values."""
+
+    def commit(self, effects: Effects) -> Committed:
+        if (effects.readings.value == 1e9).any():
+            raise RejectError("store_rejected", "too large a value")
+        return super().commit(effects)
+
+
+@settings(max_examples=120, deadline=None)
+@given(cut_logs())
+def test_p9_p7_cuts_change_nothing_when_the_ledger_refuses_some(
+    made: tuple[list[Sent], list[list[Sent]]],
+) -> None:
+    log, groups = made
+    one_by_one, cut = Rig(), Rig()
+    one_by_one.run(*([message] for message in log), ledger=Refusing(one_by_one.books))
+    cut.run(*groups, ledger=Refusing(cut.books))
+    assert stored(cut.books) == stored(one_by_one.books)
+    assert sum(cut.books.counts.values()) == len(log), "P8"

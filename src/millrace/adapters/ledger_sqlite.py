@@ -34,7 +34,7 @@ from millrace.schema.instants import stored_instant
 from millrace.store.latest import stored_latest
 from millrace.store.questions import answer, answers, number
 from millrace.store.sqlite import open_store
-from millrace.store.transaction import transaction
+from millrace.store.transaction import refusals, transaction
 
 MAX_LETTER_BYTES = 2_097_152
 SNAPSHOT_VERSION = 1
@@ -59,7 +59,7 @@ class SqliteLedger:
         return Claim(found)
 
     def commit(self, effects: Effects) -> Committed:
-        with transaction(self._db):
+        with transaction(self._db), refusals():
             version = self._check_registry(effects)
             self._advance(effects)
             series_ids = [self._series_id(new, effects.now_ns) for new in effects.new_series]

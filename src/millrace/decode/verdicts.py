@@ -1,20 +1,22 @@
 """What the sequence says of decoded messages, and how that changes the work.
 
 Judging moves the state of the devices and happens once per batch; applying only edits the work, so
-a batch that must be decoded again (the registry moved) keeps its verdicts.
+a batch that must be decoded again (the registry moved, the ledger refused it) keeps its verdicts.
 Source: MTR-050 to MTR-060, D-16, D-25, D-26.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count
 from operator import attrgetter
 
 import numpy as np
 
 from millrace.decode.redelivery import RedeliveryMemory
 from millrace.decode.sequence import SequenceTracker
+from millrace.errors import RejectError
 from millrace.model.columns import FlagColumn
-from millrace.model.event import Event
+from millrace.model.event import DeadLetter, Event
 from millrace.model.sequence import SequenceFacts
 from millrace.model.work import Work
 
@@ -24,19 +26,39 @@ class Verdicts:
     """Duplicates by message with their kind, flags to add by message, events to add.
 
     `firmware` has the messages that name the firmware of their device, with the one named before.
+    Messages have the numbers of the work that was judged, which held `count` of them; `origins`
+    says for each partition which number its offset 0 would have.
     """
 
     duplicates: dict[int, str] = field(default_factory=dict)
     flags: dict[int, int] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     firmware: dict[int, str] = field(default_factory=dict)
+    origins: dict[int, int] = field(default_factory=dict)
+    count: int = 0
+
+    def of(self, work: Work) -> "Verdicts":
+        """Return the verdicts on a part of what was judged, by the numbers of that part."""
+        if len(work) == self.count:
+            return self
+        numbers: dict[int, int] = {}
+        for batch, base in zip(work.batches, work.bases, strict=True):
+            first = self.origins[batch.partition] + batch.first_offset
+            numbers.update(zip(range(first, first + len(batch)), count(base), strict=False))
+        return Verdicts(
+            {numbers[m]: kind for m, kind in self.duplicates.items() if m in numbers},
+            {numbers[m]: flags for m, flags in self.flags.items() if m in numbers},
+            [replace(e, message=numbers[e.message]) for e in self.events if e.message in numbers],
+            {numbers[m]: before for m, before in self.firmware.items() if m in numbers},
+        )
 
 
 def judge(work: Work, tracker: SequenceTracker, redelivery: RedeliveryMemory) -> Verdicts:
     """Return what the sequence rules say of every message, and remember the messages."""
-    verdicts = Verdicts()
+    verdicts = Verdicts(count=len(work))
     sequenced = {fact.message for fact in work.decoded.facts if fact.seq is not None}
     for batch, base in zip(work.batches, work.bases, strict=True):
+        verdicts.origins[batch.partition] = base - batch.first_offset
         for i in redelivery.observe(batch, {m - base for m in sequenced}):
             verdicts.duplicates[base + i] = "redelivery"
     for verdict in tracker.judge(_new_facts(work, verdicts)):
@@ -99,7 +121,18 @@ def _flags(work: Work, flags: dict[int, int]) -> FlagColumn:
     return column
 
 
-def _drop(work: Work, messages: dict[int, str]) -> None:
+def refuse(work: Work, errors: Mapping[int, RejectError]) -> Work:
+    """Make dead letters of messages that cannot be stored; nothing else is left of them."""
+    _drop(work, errors)
+    for message, error in errors.items():
+        work.duplicates.pop(message, None)
+        work.rejected[message] = error.reason
+        letter = DeadLetter(error.reason, detail=error.detail, message=message)
+        work.decoded.dead_letters.append(letter)
+    return work
+
+
+def _drop(work: Work, messages: Collection[int]) -> None:
     out, readings = work.decoded, work.readings
     work.readings = readings.chosen(~np.isin(readings.message, list(messages)))
     out.events = [row for row in out.events if row.message not in messages]

@@ -2,8 +2,9 @@
 
 It reads what the log has, has it processed, commits effects and positions together, and goes on. A
 crash at any point loses nothing and repeats nothing, because nothing is remembered outside the
-commit. An outage is waited for; it never turns a message into a dead letter.
-Source: architecture.md 2 and 4, D-10, D-13, D-25, D-43.
+commit. An outage is waited for; it never turns a message into a dead letter. What the ledger
+refuses for its contents is halved until the message is found that becomes the dead letter.
+Source: architecture.md 2 and 4, D-10, D-13, D-25, D-43; P7.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Protocol
 
-from millrace.errors import RetryError, StaleError, UnsureError
+from millrace.errors import RejectError, RetryError, StaleError, StopError, UnsureError
 from millrace.flow.backoff import Backoff
 from millrace.flow.crashpoints import crashpoint
 from millrace.flow.hot_frame import read_hot
@@ -52,6 +53,8 @@ class Middle(Protocol):
         reader: str,
         stream: str,
     ) -> Effects: ...
+
+    def refuse(self, partition: int, offset: int, error: RejectError) -> None: ...
 
     def accept(self, effects: Effects, committed: Committed) -> None: ...
 
@@ -108,6 +111,7 @@ class Pump:
         self._observed = observed
         self._version = 0
         self._waiting_since: float | None = None
+        self._refused: tuple[int, int] | None = None
         self._in_hand: list[RawBatch] = []
         self._unsure: Effects | None = None
         self.positions: dict[int, int] = {}
@@ -156,7 +160,7 @@ class Pump:
         if not self._in_hand:
             self._in_hand = self._due()
         if not self._in_hand and self._middle.owes(self._clock.now_ns()):
-            self._middle.accept(*self._commit([]))
+            self._settle([])
         return self._move()
 
     def drain(self) -> int:
@@ -169,19 +173,47 @@ class Pump:
         return total
 
     def _move(self) -> int:
-        batches = self._in_hand
-        if not batches:
-            return 0
-        started = self._clock.steady_s()
-        effects, committed = self._commit(batches)
+        count = sum(map(len, self._in_hand))
+        while self._in_hand:
+            self._settle(self._in_hand)
+        return count
+
+    def _settle(self, batches: list[RawBatch]) -> None:
+        """Commit messages; in parts, if the ledger refuses them together."""
+        parts = [batches]
+        while parts:
+            part = parts.pop()
+            started = self._clock.steady_s()
+            try:
+                effects, committed = self._commit(part)
+            except RejectError as error:
+                parts += self._instead_of(part, error)
+            else:
+                self._take(effects, committed)
+                if part and self._observed is not None:
+                    self._observed(effects, self._clock.steady_s() - started)
+
+    def _instead_of(self, part: list[RawBatch], error: RejectError) -> list[list[RawBatch]]:
+        """Return what to commit in place of a refused part, in reverse order."""
+        if sum(map(len, part)) > 1:
+            return halves(part)[::-1]
+        place = (part[0].partition, part[0].first_offset) if part else None
+        if place is None or place == self._refused:
+            raise StopError(
+                f"the ledger refuses a message, and its dead letter as well: {error}",
+                "check the database; nothing was lost, the log keeps the messages",
+            ) from error
+        self._refused = place
+        self._middle.refuse(*place, error)
+        return [part]
+
+    def _take(self, effects: Effects, committed: Committed) -> None:
         self._middle.accept(effects, committed)
         self._version = committed.registry_version
-        for batch in batches:
-            self.positions[batch.partition] = batch.next_offset
-        self._in_hand = []
-        if self._observed is not None:
-            self._observed(effects, self._clock.steady_s() - started)
-        return sum(map(len, batches))
+        for advance in effects.advances:
+            self.positions[advance.partition] = advance.next_offset
+        rest = (batch.since(self.positions[batch.partition]) for batch in self._in_hand)
+        self._in_hand = [batch for batch in rest if len(batch)]
 
     def _commit(self, batches: list[RawBatch]) -> tuple[Effects, Committed]:
         while True:
@@ -266,3 +298,15 @@ class Pump:
                 self._route([batch])
                 self._middle.warm_up([batch], sequenced_from={partition: done.get(partition, 0)})
                 offset = batch.next_offset
+
+
+def halves(batches: Sequence[RawBatch]) -> list[list[RawBatch]]:
+    """Return two halves of messages, by number; order within a partition is kept."""
+    left = sum(map(len, batches)) // 2
+    first, second = [], []
+    for batch in batches:
+        middle = batch.first_offset + min(left, len(batch))
+        left -= middle - batch.first_offset
+        first.append(batch.upto(middle))
+        second.append(batch.since(middle))
+    return [[b for b in half if len(b)] for half in (first, second)]

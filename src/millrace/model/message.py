@@ -106,6 +106,23 @@ class RawBatch:
             {i: extra for i, extra in self.extras.items() if i < count},
         )
 
+    def since(self, offset: int) -> "RawBatch":
+        """Return the messages from `offset` on."""
+        count = offset - self.first_offset
+        if count <= 0:
+            return self
+        return RawBatch(
+            self.partition,
+            offset,
+            self.topics[count:],
+            self.payloads[count:],
+            self.received_at_ns[count:],
+            self.flags[count:],
+            self.client_ids[count:],
+            self.packet_ids[count:],
+            {i - count: extra for i, extra in self.extras.items() if i >= count},
+        )
+
 
 def size_bytes(payloads: Sequence[bytes]) -> int:
     """Return the number of payload bytes."""

@@ -42,6 +42,8 @@ class Ledger(Protocol):
             UnsureError: The connection was cut while committing. Call again with the very same
                 effects: they are committed unless they have been already.
             RetryError: No space, busy, or the database is away; nothing was stored.
+            RejectError: Something in the effects can never be stored; nothing was. Whoever calls
+                finds the message by committing parts.
         """
         ...
 

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 
 import apsw
 
-from millrace.errors import MillraceError, RetryError, StopError
+from millrace.errors import MillraceError, RejectError, RetryError, StopError
 
+_CONTENTS = (apsw.ConstraintError, apsw.TooBigError, apsw.MismatchError)
 _PASSING = (apsw.BusyError, apsw.LockedError, apsw.FullError)
 _FINAL_IO = frozenset(
     {
@@ -43,6 +44,22 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
             raise
     except apsw.Error as error:
         raise translate(error) from error
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Run the body, a part of a transaction, with what SQLite refuses for its contents named so.
+
+    Raises:
+        RejectError: `store_rejected`: these rows can never be stored, others may.
+    """
+    try:
+        yield
+    except _CONTENTS as error:
+        raise RejectError("store_rejected", str(error)) from error
+    except (OverflowError, UnicodeEncodeError) as error:
+        # A number beyond 64 bits, or half of a surrogate pair: apsw cannot even bind it.
+        raise RejectError("store_rejected", type(error).__name__) from error
 
 
 def translate(error: apsw.Error) -> MillraceError:
