@@ -38,6 +38,9 @@ ALLOWED_MAX = 4_096
 # A client that has sent before it could know our receive maximum is not at fault (MTR-010)
 GRACE_S = 5.0
 CLOSING_S = 5.0
+# A socket that is closed while its peer sends is reset, and what was written last may be lost
+LINGER_S = 2.0
+LINGER_BYTES = 4 << 20
 # The largest CONNECT has five fields of 64 KiB; what is read with it may follow
 EARLY_BYTES_MAX = 768 << 10
 HIGH_WATER_BYTES = 256 << 10
@@ -106,7 +109,10 @@ class Connection(asyncio.Protocol):
             self._hub.flush()
 
     def data_received(self, data: bytes) -> None:
-        if self.is_closing or (self.session is None and not self._is_modest(data)):
+        if self.is_closing:
+            self._discard(data)
+            return
+        if self.session is None and not self._is_modest(data):
             return
         error: ProtocolError | None = None
         try:
@@ -306,11 +312,13 @@ class Connection(asyncio.Protocol):
         """End the connection for a broken rule, with the reason where the version has one."""
         self._hub.counters.protocol_errors += 1
         if self.session is not None:
-            self.disconnect(error.reason_code)
+            self.disconnect(error.reason_code, lingers=True)
+            if self.session.peer is self:
+                self._services.lifecycle.detach(self.session, with_will=True)
             return
         if self._decoder.version == V5 or error.reason_code == UNSUPPORTED_VERSION:
             self.send(encode(ConnAck(reason=error.reason_code), self._decoder.version or 4))
-        self._close()
+        self._close(lingers=True)
 
     @property
     def is_open(self) -> bool:
@@ -357,19 +365,33 @@ class Connection(asyncio.Protocol):
         self._is_held = False
         self.flush()
 
-    def disconnect(self, reason: int) -> None:
+    def disconnect(self, reason: int, *, lingers: bool = False) -> None:
         if self.version == V5 and self.session is not None:
             self.send(encode(Disconnect(reason), V5))
-        self._close()
+        self._close(lingers=lingers)
 
-    def _close(self) -> None:
+    def _close(self, *, lingers: bool = False) -> None:
         if self.is_closing:
             return
         self._release()
         self.is_closing = True
-        self.deadline_s = self._hub.clock.steady_s() + CLOSING_S
-        if self._transport is not None:
-            self._transport.close()
+        self.deadline_s = self._hub.clock.steady_s() + (LINGER_S if lingers else CLOSING_S)
+        transport = self._transport
+        if transport is None:
+            return
+        if not lingers or not transport.can_write_eof():
+            transport.close()
+            return
+        self._early_bytes = 0
+        transport.write_eof()
+        if self.is_paused:
+            transport.resume_reading()
+
+    def _discard(self, data: bytes) -> None:
+        """Read on for a while behind a broken rule, so that the peer can read why."""
+        self._early_bytes += len(data)
+        if self._early_bytes > LINGER_BYTES:
+            self.abort()
 
     def abort(self) -> None:
         self.is_closing = True

@@ -105,6 +105,9 @@ class _Framed(asyncio.Transport):
     def abort(self) -> None:
         self._transport.abort()
 
+    def can_write_eof(self) -> bool:
+        return False
+
     def pause_reading(self) -> None:
         self._transport.pause_reading()
 
