@@ -6,6 +6,7 @@ principal that used it last, so nobody takes over the session of another (A2).
 Source: MTR-009, D-41, attacks A2, A3, A4, A7, A15.
 """
 
+from asyncio import BaseTransport
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,3 +57,13 @@ class OpenAccess:
 
     def may_subscribe(self, principal: str, topic_filter: str) -> bool:
         return True
+
+
+def certificate_name(transport: BaseTransport | None) -> str | None:
+    """Return the common name of the certificate that the peer has shown, if it has."""
+    certificate = transport.get_extra_info("peercert") if transport else None
+    for part in (certificate or {}).get("subject", ()):
+        for name, value in part:
+            if name == "commonName":
+                return str(value)
+    return None

@@ -9,6 +9,7 @@ Source: MQTT 5.0, 3 and 4.13; D-17; faults F37, F38, F44; attacks A5, A8, A9, A1
 import asyncio
 import socket
 
+from millrace.adapters.broker_endpoint.access import certificate_name
 from millrace.adapters.broker_endpoint.routes import REMEMBERED_CHARS
 from millrace.adapters.broker_endpoint.services import Services
 from millrace.adapters.broker_endpoint.session import QOS_2, V5, Session
@@ -252,7 +253,8 @@ class Connection(asyncio.Protocol):
     def _connect(self, packet: Connect) -> bool:
         self.version = packet.version
         try:
-            admitted = self._services.lifecycle.connect(self, packet, self._certificate_cn())
+            name = certificate_name(self._transport)
+            admitted = self._services.lifecycle.connect(self, packet, name)
         except ProtocolError as refused:
             self._hub.counters.refused += 1
             self.send(encode(ConnAck(reason=refused.reason_code), self.version))
@@ -289,14 +291,6 @@ class Connection(asyncio.Protocol):
         sock = self._transport.get_extra_info("socket") if self._transport else None
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-
-    def _certificate_cn(self) -> str | None:
-        certificate = self._transport.get_extra_info("peercert") if self._transport else None
-        for part in (certificate or {}).get("subject", ()):
-            for name, value in part:
-                if name == "commonName":
-                    return str(value)
-        return None
 
     def _leave(self, session: Session, packet: Disconnect) -> None:
         expiry_s = (packet.properties or {}).get(props.SESSION_EXPIRY)
