@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from millrace import codecs, decode, model
+from millrace import codecs, decode, model, store
 from millrace.observe import metrics
 from millrace.settings import GenericReading, GenericSettings, Settings
 from scripts.reference import __main__ as reference
@@ -154,8 +154,8 @@ def test_every_promise_that_the_code_cites_is_explained() -> None:
 
 
 def reasons() -> Iterator[tuple[str, str]]:
-    """Yield every reason that codecs, decoding and the model can give, with its file."""
-    for package in (codecs, decode, model):
+    """Yield every reason that codecs, decoding, the model and the store can give, with its file."""
+    for package in (codecs, decode, model, store):
         folder = Path(str(package.__file__)).parent
         for path in sorted(folder.rglob("*.py")):
             if path.name not in NO_MESSAGES:
