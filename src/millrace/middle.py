@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from millrace.decode.redelivery import RedeliveryMemory
+from millrace.decode.registration import Registration
 from millrace.decode.router import Key, Router
 from millrace.decode.sequence import SequenceTracker
 from millrace.decode.step import decode
@@ -66,11 +67,13 @@ class Middle:
         book: SeriesBook,
         tracker: SequenceTracker,
         redelivery: RedeliveryMemory,
+        registration: Registration | None = None,
     ) -> None:
         self._router = router
         self._book = book
         self._tracker = tracker
         self._redelivery = redelivery
+        self._registration = registration or Registration()
         self._latest = LatestTable()
         self._signs = DeviceSigns()
         self._verdicts: Verdicts | None = None
@@ -122,7 +125,8 @@ class Middle:
         work = decode(gather(batches, registry_version), self._router)
         is_first_call = bool(batches) and self._verdicts is None
         if is_first_call:
-            self._verdicts = judge(work, self._tracker, self._redelivery)
+            memories = self._tracker, self._redelivery, self._registration
+            self._verdicts = judge(work, *memories)
             self._undecided = len(work)
         verdicts = self._verdicts or Verdicts()
         apply(work, verdicts.of(work))
@@ -166,12 +170,16 @@ class Middle:
         sequence: Sequence[SequenceRow],
         latest: tuple[int, Sequence[LatestPage]],
         committed_since: Iterable[tuple[int, Readings]] = (),
+        *,
+        paces: Mapping[int, int] | None = None,
     ) -> None:
         """Start from stored state; `positions` are where the next messages come from.
 
-        `committed_since` are the commits that the latest values do not have yet, by id.
+        `committed_since` are the commits that the latest values do not have yet, by id; `paces`
+        those of `decode.registration`.
         """
         self._positions = dict(positions)
+        self._registration.restore(paces or {})
         self._tracker.restore(sequence)
         self._last_commit = latest[0]
         self._latest.load(latest[1])

@@ -174,6 +174,16 @@ class LedgerContract:
             ledger.commit(work)
         assert ledger.snapshot("process") == ({0: 9, 1: 7}, [])
 
+    def test_d27_the_pace_of_registration_comes_back_with_the_claim(
+        self, open_ledger: Callable[[], Ledger], ledger: Ledger, version: int
+    ) -> None:
+        for n, paces in enumerate(({0: NOW}, {1: NOW + 5}, {}, {0: NOW + 9})):
+            work = effects(Advance(0, n, n + 1), version=version)
+            work.paces = paces
+            ledger.commit(work)
+        assert open_ledger().claim("process", "raw", [0, 1]).paces == {0: NOW + 9, 1: NOW + 5}
+        assert open_ledger().claim("process", "raw", [1]).paces == {1: NOW + 5}
+
     def test_hot_batches_are_kept_until_latest_values_cover_them(
         self, ledger: Ledger, version: int
     ) -> None:

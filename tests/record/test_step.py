@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from millrace.codecs import built_in
+from millrace.decode.registration import Registration
 from millrace.decode.router import Router
 from millrace.decode.step import decode
 from millrace.model.device import DeviceProfile, unknown
@@ -37,7 +38,9 @@ class Desk:
             for family, device in wanted
         }
         self.router.learn(wanted, profiles)
-        return decode(gather(list(batches), 7), self.router)
+        work = decode(gather(list(batches), 7), self.router)
+        work.registering = Registration().grant(work)
+        return work
 
     def effects(self, *batches: RawBatch) -> Effects:
         return recorded(self.work(*batches), self.book)

@@ -10,6 +10,7 @@ from millrace.ports.accounts import Account
 from millrace.schema.tables import Questions, Tables
 
 _ONLINE: Final = "SELECT count(*) FROM devices WHERE connection_status = 'online'"
+_SNAPSHOTS: Final = "SELECT positions FROM snapshots WHERE kind = 'middle'"
 
 
 class SqlAccounts:
@@ -41,7 +42,7 @@ class SqlAccounts:
             positions = asked.rows(
                 "SELECT partition_no, min(next_offset) FROM positions GROUP BY partition_no"
             )
-            snapshots = asked.rows("SELECT positions FROM snapshots")
+            snapshots = asked.rows(_SNAPSHOTS)
         needed = {int(partition): int(offset) for partition, offset in positions}
         for (text,) in snapshots:
             for name, offset in json.loads(text).items():

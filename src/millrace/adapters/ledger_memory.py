@@ -42,6 +42,7 @@ class LedgerBooks:
         self.counts: Counter[Tally] = Counter()
         self.devices: dict[str, DeviceTouch] = {}
         self.snapshots: dict[str, dict[int, int]] = {}
+        self.paces: dict[int, int] = {}
         self.sequences: dict[str, SequenceRow] = {}
         self.latest: tuple[int, dict[int, LatestPage]] = (0, {})
 
@@ -60,7 +61,7 @@ class MemoryLedger:
             epoch = self.books.epochs.get(place, 0) + 1
             self.books.epochs[place] = self._epochs[place] = epoch
             held[partition] = self.books.positions.setdefault(place, 0)
-        return Claim(held)
+        return Claim(held, {p: due for p, due in self.books.paces.items() if p in held})
 
     def commit(self, effects: Effects) -> Committed:
         self._check(effects)
@@ -125,6 +126,7 @@ class MemoryLedger:
         for found in effects.discovered:
             books.devices.setdefault(found.device_id, DeviceTouch())
         books.registry_version += bool(effects.discovered)
+        books.paces.update(effects.paces)
         for device_id, touch in effects.touches.items():
             if device_id in books.devices:
                 shown = {k: v for k, v in asdict(touch).items() if v is not None}

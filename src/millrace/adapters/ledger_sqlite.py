@@ -56,7 +56,8 @@ class SqliteLedger:
     def claim(self, reader: str, stream: str, partitions: Sequence[int]) -> Claim:
         with transaction(self._db):
             found = {p: self._take(reader, stream, p) for p in partitions}
-        return Claim(found)
+            paces = self._paces(reader)
+        return Claim(found, {p: due_ns for p, due_ns in paces.items() if p in found})
 
     def commit(self, effects: Effects) -> Committed:
         with transaction(self._db), refusals():
@@ -70,6 +71,8 @@ class SqliteLedger:
             self._letters(effects)
             self._leave_out(effects.not_stored)
             self._counts(effects)
+            if effects.paces:
+                self._keep(effects.reader, "registration", effects.paces)
             self._touch(effects.touches)
             if effects.latest is not None:
                 self._latest(effects.latest.through_id, effects.latest.pages)
@@ -129,6 +132,19 @@ class SqliteLedger:
         )
         self._epochs[reader, stream, partition] = epoch
         return int(offset)
+
+    def _paces(self, reader: str) -> dict[int, int]:
+        query = "SELECT positions FROM snapshots WHERE reader = ? AND kind = 'registration'"
+        row = answer(self._db, query, (reader,))
+        return {int(p): due_ns for p, due_ns in json.loads(row[0]).items()} if row else {}
+
+    def _keep(self, reader: str, kind: str, by_partition: dict[int, int]) -> None:
+        self._db.execute(
+            "INSERT INTO snapshots (reader, kind, version, positions) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (reader, kind) DO UPDATE SET version = excluded.version,"
+            " positions = json_patch(positions, excluded.positions)",
+            (reader, kind, SNAPSHOT_VERSION, json.dumps(by_partition)),
+        )
 
     def _check_registry(self, effects: Effects) -> int:
         version = number(self._db, "SELECT version FROM registry_version WHERE id = 1")
@@ -276,12 +292,7 @@ class SqliteLedger:
         self._db.execute("UPDATE latest_pages SET through_id = ?", (through_id,))
 
     def _snapshot(self, reader: str, snapshot: Snapshot, now_ns: int) -> None:
-        self._db.execute(
-            "INSERT INTO snapshots (reader, kind, version, positions) VALUES (?, 'middle', ?, ?)"
-            " ON CONFLICT (reader, kind) DO UPDATE SET version = excluded.version,"
-            " positions = json_patch(positions, excluded.positions)",
-            (reader, SNAPSHOT_VERSION, json.dumps(snapshot.positions)),
-        )
+        self._keep(reader, "middle", snapshot.positions)
         self._db.executemany(
             "INSERT INTO sequence_states (device_id, version, packed) VALUES (?, ?, ?)"
             " ON CONFLICT (device_id) DO UPDATE SET packed = excluded.packed",

@@ -40,7 +40,7 @@ class SilentPlan:
 
 
 class Route:
-    """Where the messages of one topic go. `is_unknown` asks for a registry row."""
+    """Where the messages of one topic go. `is_unknown`: its device has no registry row."""
 
     __slots__ = ("decode", "device_id", "is_unknown", "label", "plan", "together")
 
@@ -59,8 +59,7 @@ SILENT = Route(Address("", "", ""), SilentPlan())
 class Router:
     """Routes by topic.
 
-    `registration` is `auto` or `required` per family. `rows_left` is how many devices may still get
-    a registry row without a person; the readings of the others are stored, too (D-27).
+    `registration` is `auto` or `required` per family.
     """
 
     def __init__(
@@ -69,15 +68,12 @@ class Router:
         slots: Slots,
         *,
         registration: Mapping[str, str] | None = None,
-        rows_left: int = 10_000,
         max_routes: int = 500_000,
     ) -> None:
         self._codecs = codecs
         self._by_family = {codec.family: codec for codec in codecs}
         self._slots = slots
         self._registration = registration or {}
-        self._rows_left = rows_left
-        self._promised: set[str] = set()
         self._max_routes = max_routes
         self._topics_of: dict[str, tuple[str, ...]] = {}
         self.routes: dict[str, Route] = {"": SILENT}
@@ -131,16 +127,7 @@ class Router:
         if refusal is not None:
             return Route(address, RejectingPlan(refusal))
         plan = self._by_family[address.family].compile(topic, profile, self._slots)
-        return Route(address, plan, is_unknown=not profile.is_known and self._may_register(address))
-
-    def _may_register(self, address: Address) -> bool:
-        """Say whether a device gets a registry row; without one it is decoded all the same."""
-        if address.device_id in self._promised:
-            return True
-        if len(self._promised) >= self._rows_left:
-            return False
-        self._promised.add(address.device_id)
-        return True
+        return Route(address, plan, is_unknown=not profile.is_known)
 
     def forget(self, device_ids: Iterable[str] | None) -> None:
         """Drop the routes of these devices, or all of them."""

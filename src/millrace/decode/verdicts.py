@@ -13,6 +13,7 @@ from operator import attrgetter
 import numpy as np
 
 from millrace.decode.redelivery import RedeliveryMemory
+from millrace.decode.registration import Registration
 from millrace.decode.sequence import SequenceTracker
 from millrace.errors import RejectError
 from millrace.model.columns import FlagColumn
@@ -25,7 +26,8 @@ from millrace.model.work import Work
 class Verdicts:
     """Duplicates by message with their kind, flags to add by message, events to add.
 
-    `firmware` has the messages that name the firmware of their device, with the one named before.
+    `firmware` has the messages that name the firmware of their device, with the one named before;
+    `registering` those whose device gets a registry row, with the pace after it.
     Messages have the numbers of the work that was judged, which held `count` of them; `origins`
     says for each partition which number its offset 0 would have.
     """
@@ -34,6 +36,7 @@ class Verdicts:
     flags: dict[int, int] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     firmware: dict[int, str] = field(default_factory=dict)
+    registering: dict[int, int] = field(default_factory=dict)
     origins: dict[int, int] = field(default_factory=dict)
     count: int = 0
 
@@ -50,12 +53,23 @@ class Verdicts:
             {numbers[m]: flags for m, flags in self.flags.items() if m in numbers},
             [replace(e, message=numbers[e.message]) for e in self.events if e.message in numbers],
             {numbers[m]: before for m, before in self.firmware.items() if m in numbers},
+            {numbers[m]: pace for m, pace in self.registering.items() if m in numbers},
         )
 
 
-def judge(work: Work, tracker: SequenceTracker, redelivery: RedeliveryMemory) -> Verdicts:
-    """Return what the sequence rules say of every message, and remember the messages."""
+def judge(
+    work: Work,
+    tracker: SequenceTracker,
+    redelivery: RedeliveryMemory,
+    registration: Registration | None = None,
+) -> Verdicts:
+    """Return what the sequence rules say of every message, and remember the messages.
+
+    Without `registration` no device gets a registry row.
+    """
     verdicts = Verdicts(count=len(work))
+    if registration is not None and work.unknown:
+        verdicts.registering = registration.grant(work)
     sequenced = {fact.message for fact in work.decoded.facts if fact.seq is not None}
     for batch, base in zip(work.batches, work.bases, strict=True):
         verdicts.origins[batch.partition] = base - batch.first_offset
@@ -81,6 +95,9 @@ def apply(work: Work, verdicts: Verdicts) -> Work:
             work.rejected.pop(message, None)
     if verdicts.flags:
         work.readings.flags[:] |= _flags(work, verdicts.flags)[work.readings.message]
+    if verdicts.registering:
+        unknown = set(work.unknown)
+        work.registering = {m: p for m, p in verdicts.registering.items() if m in unknown}
     changes = list(_firmware_changes(work, verdicts)) if verdicts.firmware else []
     if verdicts.events or changes:
         # The sort is stable: of one message, what the sequence says comes first.

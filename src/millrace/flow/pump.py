@@ -64,6 +64,8 @@ class Middle(Protocol):
         sequence: Sequence[SequenceRow],
         latest: tuple[int, Sequence[LatestPage]],
         committed_since: Iterable[tuple[int, Readings]],
+        *,
+        paces: Mapping[int, int],
     ) -> None: ...
 
     def warm_up(self, batches: list[RawBatch], *, sequenced_from: Mapping[int, int]) -> None: ...
@@ -134,7 +136,7 @@ class Pump:
         self._version = self._fleet.version()
         done, rows = self._ledger.snapshot(self._reader)
         since = ((batch.id, read_hot(batch.frame)) for batch in committed_since)
-        self._middle.restore(self.positions, rows, latest, since)
+        self._middle.restore(self.positions, rows, latest, since, paces=claim.paces)
         self._warm_up(done)
 
     def run(self, stop: Event, is_ours: Callable[[], bool] = lambda: True) -> None:

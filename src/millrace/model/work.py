@@ -180,7 +180,10 @@ class LatestPages:
 
 @dataclass(slots=True)
 class Effects:
-    """All that one commit writes, and the positions that move with it."""
+    """All that one commit writes, and the positions that move with it.
+
+    `paces` are those of the partitions that discovered a device; see `decode.registration`.
+    """
 
     reader: str
     stream: str
@@ -194,6 +197,7 @@ class Effects:
     letters: list[LetterRow] = field(default_factory=list)
     counts: Counter[Tally] = field(default_factory=Counter)
     discovered: list[Discovered] = field(default_factory=list)
+    paces: dict[int, int] = field(default_factory=dict)
     touches: dict[str, DeviceTouch] = field(default_factory=dict)
     readings_by_family: Counter[str] = field(default_factory=Counter)
     not_stored: list[tuple[int, int]] = field(default_factory=list)
@@ -219,7 +223,8 @@ class Work:
     of batch `b`. `labels` and `device_ids` have one entry per message: (family, category) and the
     device that spoke. `readings` is what `decoded` has found, as columns. `duplicates` maps a
     message to the kind of its duplicate, `rejected` to the reason of its dead letter; `unknown` are
-    messages of devices without a registry row.
+    messages of devices without a registry row, `registering` those that give their device one, with
+    the pace of their partition after it (0 for none); see `decode.registration`.
     """
 
     batches: list[RawBatch]
@@ -232,6 +237,7 @@ class Work:
     duplicates: dict[int, str] = field(default_factory=dict)
     rejected: dict[int, str] = field(default_factory=dict)
     unknown: list[int] = field(default_factory=list)
+    registering: dict[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(map(len, self.batches))

@@ -1,7 +1,7 @@
 """The ledger: takes the effects of work and its position in the log as one transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from millrace.model.series import SeriesKey
@@ -10,9 +10,10 @@ from millrace.model.work import Committed, Effects, LatestPage, SequenceRow
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Positions that this process holds now: partition -> next offset."""
+    """What this process holds now: partition -> next offset, and the stored `Effects.paces`."""
 
     positions: Mapping[int, int]
+    paces: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ def record(work: Work, book: SeriesBook, *, reader: str, stream: str, now_ns: in
         letters=_letters(work),
         counts=_counts(work, refused),
         discovered=list(found.values()),
+        paces=_paces(work),
         readings_by_family=_by_family(work),
         not_stored=_places(work, [*work.duplicates, *refused]),
     )
@@ -231,22 +232,28 @@ def _events(
 def _discovered(
     work: Work, received_at_ns: IntColumn, positions: IntColumn
 ) -> dict[int, Discovered]:
-    """Return the devices without a registry row, by their first message."""
-    first: dict[str, int] = {}
-    for message in work.unknown:
-        first.setdefault(work.device_ids[message], message)
+    """Return the devices that get a registry row, by the message that gives it to them."""
     rows = {
         message: Discovered(
-            device_id,
+            work.device_ids[message],
             work.labels[message][0],
             int(received_at_ns[message]),
             int(positions[message]),
         )
-        for device_id, message in first.items()
+        for message in work.registering
     }
-    for report in work.decoded.reports:
-        row = rows.get(first.get(report.device_id, -1))
+    by_device = {row.device_id: row for row in rows.values()}
+    for report in work.decoded.reports if rows else ():
+        row = by_device.get(report.device_id)
         if row is not None and report.kind == "device":
             row.device_type = row.device_type or report.data.get("device_type")
             row.location = row.location or report.data.get("location")
     return rows
+
+
+def _paces(work: Work) -> dict[int, int]:
+    """Return the pace of each partition after the last of its devices that get a row."""
+    placed = (
+        (work.locate(message)[0].partition, pace) for message, pace in work.registering.items()
+    )
+    return {partition: pace for partition, pace in placed if pace}

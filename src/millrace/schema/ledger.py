@@ -76,7 +76,8 @@ latest_pages = sa.Table(
     sa.Column("frame", sa.LargeBinary, nullable=False),
 )
 
-# Up to where the packed state of the pure middle is complete; what follows is re-read from the log.
+# By partition, as JSON. Kind `middle`: up to where its packed state is complete; what follows is
+# re-read from the log. Kind `registration`: the pace of new registry rows.
 snapshots = sa.Table(
     "snapshots",
     metadata,

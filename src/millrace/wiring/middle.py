@@ -1,12 +1,16 @@
 """Settings to the pure middle: the state that codecs and steps share."""
 
 from millrace.decode.redelivery import RedeliveryMemory
+from millrace.decode.registration import Pace, Registration
 from millrace.decode.router import Router
 from millrace.decode.sequence import SequenceOptions, SequenceTracker
 from millrace.middle import Middle
 from millrace.model.series import SeriesBook
 from millrace.settings import Settings
 from millrace.wiring.families import codecs
+
+# Open mode trusts whoever can connect (D-27, D-44).
+UNPACED = ("open",)
 
 
 def build_middle(settings: Settings, *, auto_devices: int = 0) -> Middle:
@@ -16,8 +20,9 @@ def build_middle(settings: Settings, *, auto_devices: int = 0) -> Middle:
     rows_left = max(0, settings.registry.max_auto_devices - auto_devices)
     families = codecs(settings)
     registration = {codec.family: settings.registry.registration for codec in families}
+    pace = None if settings.api.auth in UNPACED else Pace(settings.log.partitions)
     return Middle(
-        Router(families, book, registration=registration, rows_left=rows_left),
+        Router(families, book, registration=registration),
         book,
         SequenceTracker(
             SequenceOptions(
@@ -25,4 +30,5 @@ def build_middle(settings: Settings, *, auto_devices: int = 0) -> Middle:
             )
         ),
         RedeliveryMemory(meter.redelivery_s),
+        Registration(rows_left, pace),
     )
