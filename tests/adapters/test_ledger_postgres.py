@@ -12,7 +12,7 @@ import pytest
 
 from millrace.adapters.hot_postgres import PostgresHotReadings
 from millrace.adapters.ledger_postgres import PostgresLedger
-from millrace.errors import FencedError, RetryError, UnsureError
+from millrace.errors import FencedError, RejectError, RetryError, UnsureError
 from millrace.model.event import DeadLetter
 from millrace.model.series import SeriesKey
 from millrace.model.work import Advance, Discovered, Effects, LetterRow, NewSeries, Readings, Tally
@@ -255,3 +255,21 @@ def test_f25_of_two_transactions_in_each_others_way_one_is_to_be_retried(url: st
     for one in threads:
         one.join()
     assert sorted(outcomes) == ["done", "retry"]
+
+
+def test_p7_what_the_database_refuses_for_its_contents_is_named_so(
+    url: str, ledger: PostgresLedger
+) -> None:
+    """A number beyond its column, half of a surrogate pair, a text too long for its column."""
+    letter = LetterRow(DeadLetter("x" * 65), "f2", "d", 0, 0, START_NS, "t", b"")
+    for name, value in (
+        ("not_stored", [(0, 2**63)]),
+        ("new_series", [NewSeries(SeriesKey("d", "\ud800", ""), None)]),
+        ("letters", [letter]),
+    ):
+        refused = work(0, readings([]))
+        setattr(refused, name, value)
+        with pytest.raises(RejectError, match="store_rejected"):
+            ledger.commit(refused)
+    assert ask(url, "SELECT next_offset FROM positions WHERE partition_no = 0") == [(0,)]
+    ledger.commit(work(0, readings([])))

@@ -155,8 +155,9 @@ class LedgerContract:
 
     def test_snapshot_comes_back(self, ledger: Ledger, version: int) -> None:
         assert ledger.snapshot("process") == ({}, [])
-        work = effects(Advance(0, 0, 4), version=version)
-        work.discovered = [Discovered("m1", "meter", NOW, 0)]
+        first = effects(Advance(0, 0, 1), version=version)
+        first.discovered = [Discovered("m1", "meter", NOW, 0)]
+        work = effects(Advance(0, 1, 4), version=ledger.commit(first).registry_version)
         row = SequenceRow("m1", 3, 1, 4, 5, 6, NOW, b"packed")
         work.snapshot = Snapshot({0: 4, 1: 0}, [row])
         ledger.commit(work)

@@ -3,12 +3,14 @@
 Source: reliability.md F22 to F26.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import psycopg
 from psycopg import errors
 
-from millrace.errors import MillraceError, RetryError, StopError
+from millrace.errors import MillraceError, RejectError, RetryError, StopError
 
 # What passes, or what an operator mends while we wait: nothing was stored.
 _PASSING: Final = (
@@ -18,6 +20,32 @@ _PASSING: Final = (
     errors.InFailedSqlTransaction,
     errors.IdleInTransactionSessionTimeout,
 )
+
+# What no repetition makes better: these rows are at fault, others are not.
+_CONTENTS: Final = (
+    errors.DataError,
+    errors.CheckViolation,
+    errors.NotNullViolation,
+    errors.ProgramLimitExceeded,
+    errors.RaiseException,
+    OverflowError,
+    UnicodeEncodeError,
+)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Run the body, a part of a transaction, with what is refused for its contents named so.
+
+    Raises:
+        RejectError: `store_rejected`: these rows can never be stored, others may.
+    """
+    try:
+        yield
+    except _CONTENTS as error:
+        # The first line names the constraint; those behind it quote the row.
+        text = str(error).strip().partition("\n")[0] if isinstance(error, psycopg.Error) else ""
+        raise RejectError("store_rejected", text or type(error).__name__) from error
 
 
 def translate(error: psycopg.Error) -> MillraceError:

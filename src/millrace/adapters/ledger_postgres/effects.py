@@ -234,13 +234,7 @@ def write_latest(db: Connection[Any], latest: LatestPages, *, has_pages: bool) -
 
 def write_snapshot(db: Connection[Any], reader: str, snapshot: Snapshot, now: str) -> None:
     """Write the state of the middle; partitions that another process has stay as they are."""
-    db.execute(
-        "INSERT INTO snapshots AS s (reader, kind, version, positions)"
-        " VALUES (%s, 'middle', %s, %s) ON CONFLICT (reader, kind) DO UPDATE"
-        " SET version = excluded.version,"
-        " positions = (s.positions::jsonb || excluded.positions::jsonb)::text",
-        (reader, SNAPSHOT_VERSION, json.dumps(snapshot.positions)),
-    )
+    write_by_partition(db, reader, "middle", snapshot.positions)
     rows = snapshot.sequence
     if not rows:
         return
@@ -257,6 +251,27 @@ def write_snapshot(db: Connection[Any], reader: str, snapshot: Snapshot, now: st
         "times": [_instant(row.last_ts_ns) for row in rows],
     }
     db.execute(_TRACKING, values)
+
+
+def write_by_partition(
+    db: Connection[Any], reader: str, kind: str, numbers: Mapping[int, int]
+) -> None:
+    """Write a number for each of these partitions; those of other partitions stay."""
+    db.execute(
+        "INSERT INTO snapshots AS s (reader, kind, version, positions)"
+        " VALUES (%s, %s, %s, %s) ON CONFLICT (reader, kind) DO UPDATE"
+        " SET version = excluded.version,"
+        " positions = (s.positions::jsonb || excluded.positions::jsonb)::text",
+        (reader, kind, SNAPSHOT_VERSION, json.dumps(numbers)),
+    )
+
+
+def read_paces(db: Connection[Any], reader: str) -> dict[int, int]:
+    """Return the stored pace of registration by partition."""
+    row = db.execute(
+        "SELECT positions FROM snapshots WHERE reader = %s AND kind = 'registration'", (reader,)
+    ).fetchone()
+    return {int(p): due_ns for p, due_ns in json.loads(row[0]).items()} if row else {}
 
 
 def _insert(db: Connection[Any], query: str, rows: Iterable[tuple[Any, ...]]) -> None:

@@ -25,6 +25,7 @@ from millrace.model.work import Advance, Committed, Effects, LatestPage, Reading
 from millrace.ports.ledger import Claim
 from millrace.schema.instants import stored_instant
 from millrace.store_postgres.days import make_partitions, partitions, today_of
+from millrace.store_postgres.faults import refusals
 from millrace.store_postgres.layout import has_chunks
 from millrace.store_postgres.questions import one_row, stored_latest
 from millrace.store_postgres.session import Session
@@ -37,6 +38,11 @@ _TAKE: Final = (
     "INSERT INTO positions AS p (reader, stream, partition_no, epoch) VALUES (%s, %s, %s, 1)"
     " ON CONFLICT (reader, stream, partition_no) DO UPDATE SET epoch = p.epoch + 1"
     " RETURNING epoch, next_offset"
+)
+_SEQUENCES: Final = (
+    "SELECT s.device_id, coalesce(t.last_seq, -1), coalesce(t.epoch, 0), coalesce(t.gap_count, 0),"
+    " coalesce(t.duplicates, 0), coalesce(t.resets, 0), s.packed"
+    " FROM sequence_states s LEFT JOIN device_seq_tracking t ON t.device_id = s.device_id"
 )
 
 
@@ -67,7 +73,8 @@ class PostgresLedger:
         self._open = None
         with self._session.transaction() as db:
             found = {p: self._take(db, reader, stream, p) for p in sorted(partitions)}
-        return Claim(found)
+            paces = writing.read_paces(db, reader)
+        return Claim(found, {p: due_ns for p, due_ns in paces.items() if p in found})
 
     def commit(self, effects: Effects) -> Committed:
         unsure, self._open = self._open, None
@@ -76,7 +83,8 @@ class PostgresLedger:
             if unsure is not None and unsure.effects is effects and self._is_in(db, effects):
                 committed = unsure.committed
             else:
-                committed = self._write(db, effects)
+                with refusals():
+                    committed = self._write(db, effects)
                 crashpoint("ledger_before_commit")
             self._open = _Open(effects, committed)
         self._open = None
@@ -106,8 +114,11 @@ class PostgresLedger:
                     f" this release reads {writing.SNAPSHOT_VERSION}",
                     "run the release that wrote it, or a later one",
                 )
-            rows = db.execute("SELECT device_id, packed FROM sequence_states").fetchall()
-        states = [SequenceRow(d, -1, 0, 0, 0, 0, None, packed) for d, packed in rows]
+            rows = db.execute(_SEQUENCES).fetchall()
+        states = [
+            SequenceRow(device_id, last_seq, epoch, gaps, copies, resets, None, packed)
+            for device_id, last_seq, epoch, gaps, copies, resets, packed in rows
+        ]
         return {int(p): offset for p, offset in json.loads(row[1]).items()}, states
 
     def latest_pages(self) -> tuple[int, list[LatestPage]]:
@@ -178,6 +189,8 @@ class PostgresLedger:
             writing.write_latest(db, effects.latest, has_pages=self._rows is None)
         if effects.snapshot is not None:
             writing.write_snapshot(db, effects.reader, effects.snapshot, now)
+        if effects.paces:
+            writing.write_by_partition(db, effects.reader, "registration", effects.paces)
         version = _registry(db, effects, now)
         writing.write_touches(db, effects.touches)
         return Committed(commit_id, version, series_ids, attr_ids)
