@@ -25,6 +25,7 @@ from millrace.model.partition import partition_of
 from millrace.model.work import Advance, Committed, Effects
 from millrace.settings import Settings
 from millrace.store.sqlite import migrate
+from millrace.store.tables import open_tables
 from millrace.wiring.middle import build_middle
 from tests.contracts.ledger import effects
 
@@ -66,7 +67,7 @@ class Bench:
 
     def pump(self, ledger: SqliteLedger | None = None) -> Pump:
         ledger = ledger or self.stack.enter_context(closing(SqliteLedger(self.path)))
-        fleet = self.stack.enter_context(closing(SqlFleet(self.path)))
+        fleet = self.stack.enter_context(closing(SqlFleet(open_tables(self.path))))
         pump = Pump(
             log=self.log,
             ledger=ledger,
