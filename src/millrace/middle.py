@@ -29,6 +29,7 @@ from millrace.model.work import (
     LatestPages,
     Readings,
     SequenceRow,
+    SequenceShown,
     Snapshot,
     Work,
     gather,
@@ -48,12 +49,14 @@ class Extras:
     """Projections that ride on one commit; kept until that commit has succeeded."""
 
     touches: dict[str, DeviceTouch] = field(default_factory=dict)
+    sequences: list[SequenceShown] = field(default_factory=list)
     latest: LatestPages | None = None
     snapshot: Snapshot | None = None
 
     def attach(self, effects: Effects) -> None:
         """Put the projections into effects."""
         effects.touches = self.touches
+        effects.sequences = self.sequences
         effects.latest = self.latest
         effects.snapshot = self.snapshot
 
@@ -226,6 +229,7 @@ class Middle:
         extras = Extras()
         if now_ns - self._projected_at >= PROJECTION_NS:
             extras.touches = self._signs.take()
+            extras.sequences = self._tracker.moved()
             self._projected_at = now_ns
         if now_ns - self._latest_at >= LATEST_NS:
             extras.latest = LatestPages(self._last_commit, self._latest.dirty_pages())

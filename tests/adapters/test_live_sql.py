@@ -26,10 +26,9 @@ def rows(tmp_path: Path) -> Iterator[LiveRows]:
 
     fill(insert)
     db.execute(
-        "INSERT INTO device_seq_tracking (device_id, last_seq, epoch, gap_count, updated_at)"
-        " VALUES ('m-1', 41, 2, 3, '2026-03-01T12:00:00.000000Z')"
+        "INSERT INTO device_seq_tracking (device_id, last_seq, epoch, gap_count, state, updated_at)"
+        " VALUES ('m-1', 41, 2, 3, '{\"missing\":[7,40]}', '2026-03-01T12:00:00.000000Z')"
     )
-    db.execute("INSERT INTO sequence_states VALUES ('m-1', 1, x'0102')")
     db.close()
     rows = SqlLiveRows(open_tables(path))
     yield rows
@@ -54,8 +53,8 @@ def test_api_100_devices_are_counted_by_status(rows: LiveRows) -> None:
     assert sum(counts.values()) == 4
 
 
-def test_api_069_sequence_with_its_packed_window(rows: LiveRows) -> None:
+def test_api_069_sequence_with_what_is_missing(rows: LiveRows) -> None:
     assert rows.sequence("nobody") is None
     assert rows.sequence("m-1") == SequenceSummary(
-        41, 2, 3, 0, 0, "2026-03-01T12:00:00.000000Z", b"\x01\x02"
+        41, 2, 3, 0, 0, "2026-03-01T12:00:00.000000Z", (7, 40)
     )

@@ -22,6 +22,7 @@ from millrace.model.work import (
     NewSeries,
     Readings,
     SequenceRow,
+    SequenceShown,
     Snapshot,
     Tally,
 )
@@ -160,6 +161,7 @@ class LedgerContract:
         work = effects(Advance(0, 1, 4), version=ledger.commit(first).registry_version)
         row = SequenceRow("m1", 3, 1, 4, 5, 6, NOW, b"packed")
         work.snapshot = Snapshot({0: 4, 1: 0}, [row])
+        work.sequences = [SequenceShown("m1", 3, 1, 4, 5, 6, NOW, (1, 2))]
         ledger.commit(work)
         positions, rows = ledger.snapshot("process")
         assert positions == {0: 4, 1: 0}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from millrace.decode.sequence import SequenceTracker, SequenceView, missing_of
+from millrace.decode.sequence import SequenceTracker, SequenceView
 from millrace.errors import StopError
 from millrace.model import quality
 from millrace.model.sequence import SequenceFacts, Verdict
@@ -299,4 +299,3 @@ def test_d22_state_of_the_release_before_is_read() -> None:
     tracker.restore([SequenceRow("m1", 9, 0, 1, 2, 0, T0, old)])
     view = tracker.view("m1", T0)
     assert view == SequenceView(last_seq=9, gap_count=1, missing=(8,), duplicates=2)
-    assert missing_of(old) == (8,)

@@ -218,3 +218,37 @@ def test_f41_a_flood_of_topics_never_drops_a_route_in_use() -> None:
         pump.drain()
     assert len(middle._router.routes) < 150
     assert rig.books.counts.total() == 550
+
+
+def test_api069_what_is_shown_of_a_sequence_is_two_seconds_old_at_most() -> None:
+    rig = Rig()
+    pump = rig.pump()
+    rig.append(numbered(0))
+    pump.drain()
+    assert rig.books.shown["m1"].last_seq == 0
+    rig.append(numbered(1), numbered(4))
+    pump.drain()
+    assert rig.books.shown["m1"].last_seq == 0
+    rig.clock.advance(2)
+    assert pump.run_once() == 0
+    shown = rig.books.shown["m1"]
+    assert (shown.last_seq, shown.gap_count, shown.missing) == (4, 2, (2, 3))
+    assert rig.books.sequences["m1"].last_seq == 0, "the packed state waits for the snapshot"
+    rig.clock.advance(60)
+    rig.append(numbered(2))
+    pump.drain()
+    assert rig.books.shown["m1"].missing == (3,)
+    assert rig.books.sequences["m1"].gap_count == 1
+
+
+def test_api069_what_was_not_shown_before_a_crash_is_shown_after_it() -> None:
+    rig = Rig()
+    pump = rig.pump()
+    rig.append(numbered(0))
+    pump.drain()
+    rig.append(numbered(3))
+    pump.drain()
+    survivor = rig.pump()
+    rig.clock.advance(2)
+    survivor.run_once()
+    assert rig.books.shown["m1"].missing == (1, 2)

@@ -44,7 +44,6 @@ def deps(town: Town, clock: ManualClock) -> ServeDeps:
         rows=MemoryLiveRows(town), live=MemoryLive(), preview=preview,
         metrics=Metrics(["serve"], version="1.2.3"), clock=clock, version="1.2.3",
         cursor_key=b"k" * 32, durability={"log": "sqlite", "fsync": "every_commit"},
-        missing_of=list,
     )  # fmt: skip
 
 

@@ -108,7 +108,7 @@ async def test_api_066_status(client: httpx.AsyncClient) -> None:
 async def test_api_069_sequence(client: httpx.AsyncClient, town: Town) -> None:
     assert (await client.get("/api/devices/dev:1/sequence")).json()["last_seq"] is None
     town.sequences["dev:1"] = SequenceSummary(
-        41, 2, 3, 1, 0, "2026-03-01T12:00:00.250000Z", bytes([7, 9, 12])
+        41, 2, 3, 1, 0, "2026-03-01T12:00:00.250000Z", (7, 9, 12)
     )
     assert (await client.get("/api/devices/dev:1/sequence")).json() == {
         "device_id": "dev:1", "epoch": 2, "last_seq": 41, "gap_count": 3, "missing": [7, 9, 12],

@@ -19,6 +19,7 @@ from millrace.model.work import (
     LatestPage,
     LetterRow,
     SequenceRow,
+    SequenceShown,
     Tally,
 )
 from millrace.ports.ledger import Claim, HotBatch
@@ -44,6 +45,7 @@ class LedgerBooks:
         self.snapshots: dict[str, dict[int, int]] = {}
         self.paces: dict[int, int] = {}
         self.sequences: dict[str, SequenceRow] = {}
+        self.shown: dict[str, SequenceShown] = {}
         self.latest: tuple[int, dict[int, LatestPage]] = (0, {})
 
 
@@ -131,6 +133,7 @@ class MemoryLedger:
             if device_id in books.devices:
                 shown = {k: v for k, v in asdict(touch).items() if v is not None}
                 books.devices[device_id] = replace(books.devices[device_id], **shown)
+        books.shown.update({row.device_id: row for row in effects.sequences})
         if effects.latest is not None:
             pages = {page.page: page for page in effects.latest.pages}
             books.latest = (effects.latest.through_id, {**books.latest[1], **pages})

@@ -27,6 +27,7 @@ from millrace.model.work import (
     NewSeries,
     Readings,
     SequenceRow,
+    SequenceShown,
     Snapshot,
 )
 from millrace.ports.ledger import Claim
@@ -74,10 +75,11 @@ class SqliteLedger:
             if effects.paces:
                 self._keep(effects.reader, "registration", effects.paces)
             self._touch(effects.touches)
+            self._show(effects.sequences, effects.now_ns)
             if effects.latest is not None:
                 self._latest(effects.latest.through_id, effects.latest.pages)
             if effects.snapshot is not None:
-                self._snapshot(effects.reader, effects.snapshot, effects.now_ns)
+                self._snapshot(effects.reader, effects.snapshot)
             crashpoint("ledger_before_commit")
         crashpoint("ledger_after_commit")
         return Committed(commit_id, version, series_ids, attr_ids)
@@ -282,6 +284,27 @@ class SqliteLedger:
         )
         return version
 
+    def _show(self, rows: Sequence[SequenceShown], now_ns: int) -> None:
+        now = stored_instant(now_ns)
+        self._db.executemany(
+            "INSERT INTO device_seq_tracking (device_id, last_seq, epoch, gap_count, duplicates,"
+            " resets, last_ts, state, updated_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9"
+            " WHERE EXISTS (SELECT 1 FROM devices WHERE device_id = ?1)"
+            " ON CONFLICT (device_id) DO UPDATE SET last_seq = excluded.last_seq,"
+            " epoch = excluded.epoch, gap_count = excluded.gap_count,"
+            " duplicates = excluded.duplicates, resets = excluded.resets,"
+            " last_ts = excluded.last_ts, state = excluded.state,"
+            " updated_at = excluded.updated_at",
+            (
+                (
+                    row.device_id, row.last_seq, row.epoch, row.gap_count, row.duplicates,
+                    row.resets, None if row.last_ts_ns is None else stored_instant(row.last_ts_ns),
+                    json.dumps({"missing": row.missing}) if row.missing else "{}", now,
+                )
+                for row in rows
+            ),
+        )  # fmt: skip
+
     def _latest(self, through_id: int, pages: Sequence[LatestPage]) -> None:
         self._db.executemany(
             "INSERT INTO latest_pages (page, through_id, frame) VALUES (?, ?, ?)"
@@ -291,30 +314,13 @@ class SqliteLedger:
         )
         self._db.execute("UPDATE latest_pages SET through_id = ?", (through_id,))
 
-    def _snapshot(self, reader: str, snapshot: Snapshot, now_ns: int) -> None:
+    def _snapshot(self, reader: str, snapshot: Snapshot) -> None:
         self._keep(reader, "middle", snapshot.positions)
         self._db.executemany(
             "INSERT INTO sequence_states (device_id, version, packed) VALUES (?, ?, ?)"
             " ON CONFLICT (device_id) DO UPDATE SET packed = excluded.packed",
             ((row.device_id, SNAPSHOT_VERSION, row.state) for row in snapshot.sequence),
         )
-        self._db.executemany(
-            "INSERT INTO device_seq_tracking (device_id, last_seq, epoch, gap_count, duplicates,"
-            " resets, last_ts, updated_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8"
-            " WHERE EXISTS (SELECT 1 FROM devices WHERE device_id = ?1)"
-            " ON CONFLICT (device_id) DO UPDATE SET last_seq = excluded.last_seq,"
-            " epoch = excluded.epoch, gap_count = excluded.gap_count,"
-            " duplicates = excluded.duplicates, resets = excluded.resets,"
-            " last_ts = excluded.last_ts, updated_at = excluded.updated_at",
-            (
-                (
-                    row.device_id, row.last_seq, row.epoch, row.gap_count, row.duplicates,
-                    row.resets, None if row.last_ts_ns is None else stored_instant(row.last_ts_ns),
-                    stored_instant(now_ns),
-                )
-                for row in snapshot.sequence
-            ),
-        )  # fmt: skip
 
 
 _FAMILIES = frozenset({"f2", "meter", "sensors", "generic"})

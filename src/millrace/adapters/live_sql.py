@@ -22,9 +22,8 @@ _SERIES: Final = (
     " ORDER BY series_id LIMIT :limit"
 )
 _SEQUENCE: Final = (
-    "SELECT t.last_seq, t.epoch, t.gap_count, t.duplicates, t.resets, t.updated_at, s.packed"
-    " FROM device_seq_tracking t LEFT JOIN sequence_states s ON s.device_id = t.device_id"
-    " WHERE t.device_id = :device_id"
+    "SELECT last_seq, epoch, gap_count, duplicates, resets, updated_at, state"
+    " FROM device_seq_tracking WHERE device_id = :device_id"
 )
 
 
@@ -55,7 +54,11 @@ class SqlLiveRows:
 
     def sequence(self, device_id: str) -> SequenceSummary | None:
         rows = self._all(_SEQUENCE, device_id=device_id)
-        return SequenceSummary(*rows[0]) if rows else None
+        if not rows:
+            return None
+        last_seq, epoch, gaps, duplicates, resets, updated_at, state = rows[0]
+        missing = tuple(json.loads(state).get("missing", ()))
+        return SequenceSummary(last_seq, epoch, gaps, duplicates, resets, updated_at, missing)
 
     def close(self) -> None:
         self._tables.close()

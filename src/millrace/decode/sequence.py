@@ -24,7 +24,7 @@ from millrace.model import quality
 from millrace.model.event import Event
 from millrace.model.instants import DAY_NS, MAX_NS, MIN_NS, SECOND_NS
 from millrace.model.sequence import SEQ_MODULUS, SequenceFacts, Verdict
-from millrace.model.work import SequenceRow
+from millrace.model.work import SequenceRow, SequenceShown
 
 _HALF = SEQ_MODULUS // 2
 _BOOT_TOLERANCE_NS = 5 * SECOND_NS
@@ -61,6 +61,9 @@ class SequenceTracker:
         self._resolve_ns = options.gap_resolve_s * SECOND_NS
         self._previous_ns = options.previous_epoch_s * SECOND_NS
         self._states: dict[str, DeviceSequence] = {}
+        # Who was heard, and who of them is not yet shown or not yet written.
+        self._heard: set[str] = set()
+        self._unshown: set[str] = set()
         self._dirty: set[str] = set()
 
     def judge(self, facts: Iterable[SequenceFacts]) -> list[Verdict]:
@@ -70,7 +73,7 @@ class SequenceTracker:
         """
         verdicts = []
         for fact in facts:
-            self._dirty.add(fact.device_id)
+            self._heard.add(fact.device_id)
             state = self._states.get(fact.device_id)
             if state is None:
                 state = self._states[fact.device_id] = DeviceSequence()
@@ -98,8 +101,20 @@ class SequenceTracker:
 
     def dirty(self) -> list[SequenceRow]:
         """Return the rows of the devices that changed since the last call."""
+        self._sort_heard()
         names, self._dirty = self._dirty, set()
         return [pack(name, self._states[name]) for name in names]
+
+    def moved(self) -> list[SequenceShown]:
+        """Return what may be seen of the devices that changed since the last call."""
+        self._sort_heard()
+        names, self._unshown = self._unshown, set()
+        return [_shown(name, self._states[name]) for name in names]
+
+    def _sort_heard(self) -> None:
+        self._unshown |= self._heard
+        self._dirty |= self._heard
+        self._heard = set()
 
     def restore(self, rows: Sequence[SequenceRow]) -> None:
         """Take over stored state. Raises: StopError for a version that is not known."""
@@ -331,11 +346,15 @@ def _distance(seq: int, high: int) -> int:
     return d - SEQ_MODULUS if d > _HALF else d
 
 
-def missing_of(packed: bytes) -> tuple[int, ...]:
-    """Return the numbers that can still be filled, from the packed window of a device.
-
-    Raises:
-        StopError: The window was packed by a version that is not known.
-    """
-    window = unpack(SequenceRow("", -1, 0, 0, 0, 0, None, packed)).window
-    return tuple(sorted(window.missing)) if window else ()
+def _shown(device_id: str, state: DeviceSequence) -> SequenceShown:
+    window = state.window
+    return SequenceShown(
+        device_id,
+        window.high if window else -1,
+        state.epoch,
+        state.gap_count,
+        state.duplicates,
+        state.resets,
+        window.last_ns if window else None,
+        tuple(sorted(window.missing)) if window and window.missing else (),
+    )

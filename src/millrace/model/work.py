@@ -151,6 +151,20 @@ class SequenceRow:
 
 
 @dataclass(slots=True)
+class SequenceShown:
+    """What may be seen of the sequence of one device. `missing` can still be filled; ascending."""
+
+    device_id: str
+    last_seq: int
+    epoch: int
+    gap_count: int
+    duplicates: int
+    resets: int
+    last_ts_ns: int | None
+    missing: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
 class Snapshot:
     """State of the pure middle as of a position; what follows is re-read from the log.
 
@@ -199,6 +213,7 @@ class Effects:
     discovered: list[Discovered] = field(default_factory=list)
     paces: dict[int, int] = field(default_factory=dict)
     touches: dict[str, DeviceTouch] = field(default_factory=dict)
+    sequences: list[SequenceShown] = field(default_factory=list)
     readings_by_family: Counter[str] = field(default_factory=Counter)
     not_stored: list[tuple[int, int]] = field(default_factory=list)
     latest: LatestPages | None = None

@@ -15,10 +15,10 @@ from millrace.ports.registry import EventView, SeriesRow
 
 @dataclass(frozen=True, slots=True)
 class SequenceSummary:
-    """The sequence numbers of one device, as of the last snapshot (REG-035).
+    """The sequence numbers of one device, as of two seconds ago (REG-035).
 
-    `last_seq` is -1 before the first; `updated_at` is text as REG-007 stores it; `packed` is the
-    window, which `decode.sequence` reads.
+    `last_seq` is -1 before the first; `updated_at` is text as REG-007 stores it; `missing` can
+    still be filled, in ascending order.
     """
 
     last_seq: int
@@ -27,7 +27,7 @@ class SequenceSummary:
     duplicates: int
     resets: int
     updated_at: str
-    packed: bytes | None = None
+    missing: tuple[int, ...] = ()
 
 
 class Live(Protocol):

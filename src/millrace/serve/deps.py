@@ -7,7 +7,7 @@ the ledger.
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -38,9 +38,9 @@ class ServeDeps:
     """Ports and settings of one serve process.
 
     `probes` are named as in MON-005 (log, points, metadata, archive, cache, mqtt). `durability` is
-    shown in /health as it is. `missing_of` reads the missing numbers out of a packed sequence
-    window. `cache` takes the documented keys, `accounts` is where the counts among them come from.
-    A `cursor_key` that outlives the process keeps cursors valid across restarts.
+    shown in /health as it is. `cache` takes the documented keys, `accounts` is where the counts
+    among them come from. A `cursor_key` that outlives the process keeps cursors valid across
+    restarts.
     """
 
     series: SeriesQuery
@@ -58,7 +58,6 @@ class ServeDeps:
     mode: str = "embedded"
     auth: Auth = "open"
     durability: Mapping[str, str] = field(default_factory=dict)
-    missing_of: Callable[[bytes], Sequence[int]] = lambda _packed: ()
     cors_origins: tuple[str, ...] = ()
     cursor_key: bytes = field(default_factory=_random_key)
     query_deadline_s: float = 5.0

@@ -11,7 +11,6 @@ from typing import Any
 
 from millrace import __version__
 from millrace.adapters.clock_system import SystemClock
-from millrace.decode.sequence import missing_of
 from millrace.errors import RetryError
 from millrace.flow.balance import balance
 from millrace.observe import Metrics
@@ -64,7 +63,6 @@ def open_deps(settings: Settings) -> Iterator[ServeDeps]:
             probes=stack.enter_context(_probes(settings, failed)),
             version=__version__,
             durability=durability(settings),
-            missing_of=missing_of,
             cors_origins=tuple(settings.api.cors_origins),
             cursor_key=_cursor_key(settings.data / "secrets" / "cursor.key"),
         )

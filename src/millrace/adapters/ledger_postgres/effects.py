@@ -20,6 +20,7 @@ from millrace.model.work import (
     LatestPages,
     LetterRow,
     NewSeries,
+    SequenceShown,
     Snapshot,
     Tally,
 )
@@ -92,15 +93,18 @@ _STATES: Final = """INSERT INTO sequence_states (device_id, version, packed)
     ORDER BY n.device_id
     ON CONFLICT (device_id) DO UPDATE SET version = excluded.version, packed = excluded.packed"""
 _TRACKING: Final = """INSERT INTO device_seq_tracking (device_id, last_seq, epoch, gap_count,
-    duplicates, resets, last_ts, updated_at)
-    SELECT n.*, %(now)s FROM unnest(%(devices)s::text[], %(seqs)s::bigint[], %(epochs)s::bigint[],
-    %(gaps)s::bigint[], %(duplicates)s::bigint[], %(resets)s::bigint[], %(times)s::timestamptz[])
-    AS n (device_id, last_seq, epoch, gap_count, duplicates, resets, last_ts)
+    duplicates, resets, last_ts, state, updated_at)
+    SELECT n.device_id, n.last_seq, n.epoch, n.gap_count, n.duplicates, n.resets, n.last_ts,
+    n.state::jsonb, %(now)s
+    FROM unnest(%(devices)s::text[], %(seqs)s::bigint[], %(epochs)s::bigint[],
+    %(gaps)s::bigint[], %(duplicates)s::bigint[], %(resets)s::bigint[], %(times)s::timestamptz[],
+    %(states)s::text[])
+    AS n (device_id, last_seq, epoch, gap_count, duplicates, resets, last_ts, state)
     WHERE EXISTS (SELECT FROM devices d WHERE d.device_id = n.device_id)
     ORDER BY n.device_id
     ON CONFLICT (device_id) DO UPDATE SET last_seq = excluded.last_seq, epoch = excluded.epoch,
     gap_count = excluded.gap_count, duplicates = excluded.duplicates, resets = excluded.resets,
-    last_ts = excluded.last_ts, updated_at = excluded.updated_at"""
+    last_ts = excluded.last_ts, state = excluded.state, updated_at = excluded.updated_at"""
 
 
 def name_series(db: Connection[Any], new: Sequence[NewSeries], now: str) -> list[int]:
@@ -232,17 +236,23 @@ def write_latest(db: Connection[Any], latest: LatestPages, *, has_pages: bool) -
     db.execute("UPDATE commits SET covered_id = greatest(covered_id, %s)", (latest.through_id,))
 
 
-def write_snapshot(db: Connection[Any], reader: str, snapshot: Snapshot, now: str) -> None:
+def write_snapshot(db: Connection[Any], reader: str, snapshot: Snapshot) -> None:
     """Write the state of the middle; partitions that another process has stay as they are."""
     write_by_partition(db, reader, "middle", snapshot.positions)
     rows = snapshot.sequence
+    if rows:
+        devices, states = [row.device_id for row in rows], [row.state for row in rows]
+        db.execute(_STATES, (SNAPSHOT_VERSION, devices, states))
+
+
+def write_sequences(db: Connection[Any], rows: Sequence[SequenceShown], now: str) -> None:
+    """Project what may be seen of the sequences of devices."""
     if not rows:
         return
-    devices = [row.device_id for row in rows]
-    db.execute(_STATES, (SNAPSHOT_VERSION, devices, [row.state for row in rows]))
     values = {
         "now": now,
-        "devices": devices,
+        "devices": [row.device_id for row in rows],
+        "states": [json.dumps({"missing": row.missing}) if row.missing else "{}" for row in rows],
         "seqs": [row.last_seq for row in rows],
         "epochs": [row.epoch for row in rows],
         "gaps": [row.gap_count for row in rows],

@@ -188,11 +188,12 @@ class PostgresLedger:
         if effects.latest is not None:
             writing.write_latest(db, effects.latest, has_pages=self._rows is None)
         if effects.snapshot is not None:
-            writing.write_snapshot(db, effects.reader, effects.snapshot, now)
+            writing.write_snapshot(db, effects.reader, effects.snapshot)
         if effects.paces:
             writing.write_by_partition(db, effects.reader, "registration", effects.paces)
         version = _registry(db, effects, now)
         writing.write_touches(db, effects.touches)
+        writing.write_sequences(db, effects.sequences, now)
         return Committed(commit_id, version, series_ids, attr_ids)
 
     def _advance(self, db: Connection[Any], effects: Effects, move: Advance, now: str) -> None:

@@ -87,7 +87,6 @@ async def get_sequence(device_id: str, request: Request, here: Here, _: NoQuery)
     row = await here.device(device_id)
     found = await here.rows_desk.ask("get", here.deps.rows.sequence, device_id)
     state = found or SequenceSummary(-1, 0, 0, 0, 0, "")
-    missing = here.deps.missing_of(state.packed) if state.packed else ()
     return tagged(
         request,
         {
@@ -95,7 +94,7 @@ async def get_sequence(device_id: str, request: Request, here: Here, _: NoQuery)
             "epoch": state.epoch,
             "last_seq": None if state.last_seq < 0 else state.last_seq,
             "gap_count": state.gap_count,
-            "missing": list(missing)[:MAX_MISSING],
+            "missing": list(state.missing)[:MAX_MISSING],
             "duplicates": state.duplicates,
             "resets": state.resets,
             "updated_at": shorten(state.updated_at or None),
