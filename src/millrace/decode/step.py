@@ -72,6 +72,8 @@ def _decode_singly(work: Work, columns: Columns) -> None:
             route.decode(payload, received_at_ns, flags, out)
         except RejectError as error:
             _reject(work, message, error)
+        except MemoryError:
+            raise  # no fault of the message; it is read again when there is memory
         except Exception as error:  # noqa: BLE001 - totality: a codec's bug costs one message
             _reject(work, message, RejectError("decoder_error", type(error).__name__))
 
