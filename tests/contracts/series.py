@@ -1,7 +1,7 @@
 """What `ports.series` means: every adapter of sealed history passes these."""
 
 from abc import abstractmethod
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
@@ -272,6 +272,36 @@ class SeriesContract:
             wanted = aggregate(expected[row["series_id"], row["time_ns"]])
             for name in AGGREGATES:
                 assert row[name] == pytest.approx(wanted[name], rel=1e-9, abs=1e-9), name
+
+    @pytest.mark.parametrize(
+        ("zone", "day", "hours"),
+        [
+            ("Europe/Berlin", datetime(2026, 3, 29, tzinfo=UTC), 23),
+            ("Europe/Berlin", datetime(2026, 10, 25, tzinfo=UTC), 25),
+            ("America/St_Johns", datetime(2026, 3, 8, tzinfo=UTC), 23),
+            ("Australia/Lord_Howe", datetime(2026, 4, 5, tzinfo=UTC), 24.5),
+            ("Pacific/Apia", datetime(2011, 12, 29, tzinfo=UTC), 24),
+        ],
+    )
+    def test_f33_the_day_on_which_clocks_change_has_its_own_length(
+        self, rig: Rig, zone: str, day: datetime, hours: float
+    ) -> None:
+        """A reading every half hour falls on the day that a clock on the wall shows."""
+        start_ns = int(day.timestamp()) * SECOND_NS - 2 * DAY_NS
+        times = range(start_ns, start_ns + 5 * DAY_NS, HOUR_NS // 2)
+        rig.commit([(1, time_ns, 1.0, 0, 1) for time_ns in times])
+        rig.query.refresh()
+        local, span = ZoneInfo(zone), Span(start_ns, start_ns + 5 * DAY_NS)
+        shown = Counter(
+            datetime.fromtimestamp(time_ns // SECOND_NS, local).date() for time_ns in times
+        )
+        found = rig.query.aggregate([1], span, Every(1, "d", zone), ["count"], limit=99).to_pylist()
+        days = [datetime.fromtimestamp(row["time_ns"] // SECOND_NS, local) for row in found]
+        assert {at.date(): row["count"] for at, row in zip(days, found, strict=True)} == shown
+        assert shown[day.date()] == 2 * hours
+        assert all(at.time() == datetime.min.time() for at in days)
+        hourly = rig.query.aggregate([1], span, Every(1, "h", zone), ["count"], limit=999)
+        assert hourly.column("count").to_pylist() == [2] * 120
 
     def test_api032_too_many_windows_are_refused(self, rig: Rig) -> None:
         rig.commit([(1, START_NS + n * SECOND_NS, 1.0, 0, 1) for n in range(11)])

@@ -56,7 +56,8 @@ def _starts(days: int, anchor: int, zone: ZoneInfo, span_us: tuple[int, int]) ->
     first -= (first - anchor) % days
     last = _local_ordinal(span_us[1], zone) + 1
     ordinals = range(max(first, 1), min(last + days, _LAST_ORDINAL) + 1, days)
-    starts = [_midnight_us(ordinal, zone) for ordinal in ordinals]
+    # A zone that crossed the date line has left out a day, whose midnight is that of the next one.
+    starts = sorted({_midnight_us(ordinal, zone) for ordinal in ordinals})
     starts.append(starts[-1] + days * 86_400 * _SECOND_US)
     return starts
 

@@ -54,8 +54,12 @@ def starts(span: Span, every: Every) -> Iterator[int]:
     seconds = span.start_ns // _SECOND_NS
     first = (_EPOCH + timedelta(seconds=seconds)).astimezone(local).date()
     day = anchor + timedelta(days=(first - anchor).days // days * days)
+    before = None
     while (start := _midnight_ns(day, local)) < span.stop_ns:
-        yield start
+        # A zone that crossed the date line has left out a day.
+        if start != before:
+            yield start
+        before = start
         day += timedelta(days=days)
 
 
