@@ -8,7 +8,7 @@ ARGS   ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test fast check format bench lock clean
+.PHONY: help setup demo test fast soak check format bench lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: $(VENV)/.development ## Install the servers the tests need where possible,
 
 fast: $(VENV)/.development ## Run the tests that need no server and no patience
 	$(BIN)/python -m pytest -q -m "not services and not browser and not slow" $(ARGS)
+
+soak: $(VENV)/.development ## Kill everything again and again for ten minutes; SOAK_S=180 for three
+	SOAK_S=$${SOAK_S:-600} $(BIN)/python -m pytest -q tests/faults/test_kill_processes.py -k f6 $(ARGS)
 
 check: $(VENV)/.development ## Format, lint, types, import contracts, documents
 	$(BIN)/ruff format --check .

@@ -40,7 +40,7 @@ def test_p1_p4_p8_kill_at_random_moments(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(SOAK_S + 280)
 def test_f6_everything_dies_again_and_again(tmp_path: Path) -> None:
     rng = random.Random("soak")
     ports = free_port(), free_port()
