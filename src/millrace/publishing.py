@@ -12,6 +12,7 @@ import numpy as np
 
 from millrace.decode.router import Key, Router
 from millrace.decode.step import decode
+from millrace.errors import RejectError
 from millrace.model.device import DeviceProfile
 from millrace.model.message import RawBatch
 from millrace.model.series import SeriesBook, SeriesKey
@@ -91,6 +92,9 @@ class Publisher:
         effects.snapshot = Snapshot({**self._positions, **moved})
         return effects
 
+    def refuse(self, partition: int, offset: int, error: RejectError) -> None:
+        """Do nothing: only positions go to the ledger, and no message can spoil them."""
+
     def accept(self, effects: Effects, committed: Committed) -> None:
         """Take in that the positions have moved."""
         for advance in effects.advances:
@@ -102,6 +106,8 @@ class Publisher:
         sequence: Sequence[SequenceRow],
         latest: tuple[int, Sequence[LatestPage]],
         committed_since: Iterable[tuple[int, Readings]] = (),
+        *,
+        paces: Mapping[int, int] | None = None,
     ) -> None:
         """Start at positions."""
         self._positions = dict(positions)
