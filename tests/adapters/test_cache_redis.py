@@ -11,6 +11,8 @@ from millrace.adapters.live_redis import RedisBulletin, RedisCache, RedisLink, R
 from millrace.errors import RetryError
 from millrace.ports.cache import Entry
 from tests.contracts.cache import CacheContract
+from tests.servers.certificates import issue
+from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer, running_redis
 
 pytestmark = pytest.mark.services
@@ -85,6 +87,46 @@ def test_a_password_is_used_and_a_wrong_one_is_an_outage(tmp_path: Path) -> None
             wrong.probe()
         right.close()
         wrong.close()
+
+
+def test_tls_is_spoken_and_the_server_must_be_who_it_says(tmp_path: Path) -> None:
+    for name, issuer in (("authority", None), ("server", "authority"), ("stranger", None)):
+        issue(tmp_path, name, issuer)
+    port = free_port()
+    words = (
+        "--tls-port", str(port), "--tls-auth-clients", "no",
+        "--tls-cert-file", str(tmp_path / "server.pem"),
+        "--tls-key-file", str(tmp_path / "server.key"),
+        "--tls-ca-cert-file", str(tmp_path / "authority.pem"),
+    )  # fmt: skip
+    with running_redis(tmp_path, words=words):
+        for ca, is_right in (("authority", True), ("stranger", False)):
+            target = RedisTarget(
+                "127.0.0.1", port, is_tls=True, tls_ca=tmp_path / f"{ca}.pem", timeout_s=2
+            )
+            link = RedisLink(target, SystemClock())
+            if is_right:
+                link.probe()
+            else:
+                with pytest.raises(RetryError, match=r"(?i)certificate"):
+                    link.probe()
+            link.close()
+
+
+def test_f29_a_long_failure_is_followed_by_a_longer_rest(tmp_path: Path) -> None:
+    with running_redis(tmp_path) as server:
+        target = RedisTarget("127.0.0.1", server.port, timeout_s=0.4)
+        link = RedisLink(target, SystemClock())
+        server.sleep(1.2)
+        begun = time.monotonic()
+        attempts = 0
+        while time.monotonic() - begun < 3.0:
+            attempts += 1
+            with pytest.raises(RetryError):
+                link.probe()
+            time.sleep(0.05)
+        assert attempts > 30  # it waited once, and then failed at once
+        link.close()
 
 
 def test_news_reach_everybody_who_listens(server: RedisServer) -> None:

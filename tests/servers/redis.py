@@ -1,6 +1,8 @@
 """A private Redis on a free port of the loopback, for a fixture to run."""
 
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +37,12 @@ class RedisServer:
     def client(self) -> redis.Redis:
         """Return a client of its own, for a test that looks from outside."""
         return redis.Redis(port=self.port, protocol=2)
+
+    def sleep(self, seconds: float) -> None:
+        """Let it answer nobody for a while; returns at once."""
+        with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+            connection.sendall(f"DEBUG SLEEP {seconds}\r\n".encode())
+            time.sleep(0.05)  # until it has begun
 
     def kill(self) -> None:
         """End it like a power cut."""

@@ -60,6 +60,7 @@ class LatestKeys:
         self._cache_desk = Desk("cache", 5.0)
         self._clock = clock
         self._key_of: dict[int, str] = {}
+        self._is_meant = np.zeros(0, np.bool_)
         self._known_series = 0
         self._after = 0
         self._counted_at_s = float("-inf")
@@ -121,11 +122,15 @@ class LatestKeys:
                 if name is not None and not row.key.channel:
                     self._key_of[row.series_id] = f"device:{row.key.device_id}:{name}"
             self._known_series = page[-1].series_id
+            grown = np.zeros(self._known_series + 1, np.bool_)
+            grown[list(self._key_of)] = True
+            self._is_meant = grown
 
     def _values(self, batch: HotBatch, ttl_s: float) -> dict[str, Entry]:
         """Return the value of each series that arrived last in a batch."""
         columns = columns_of(open_hot(batch.frame))
-        meant = np.isin(columns.series, np.fromiter(self._key_of, np.int64, len(self._key_of)))
+        known = np.minimum(columns.series, self._known_series)
+        meant = self._is_meant[known] & (known == columns.series)
         pairs = zip(columns.series[meant].tolist(), columns.value[meant].tolist(), strict=True)
         return {
             (key := self._key_of[series]): Entry(key, decimal(value), ttl_s)
