@@ -158,6 +158,11 @@ def test_attached_without_template_has_no_versions(world: Stored, fleet: Fleet) 
     assert _one(fleet, "f2", CONTROLLER).pins[1, 4].versions == ()
 
 
+def test_rows_bring_their_numbers(fleet: Fleet) -> None:
+    found = _one(fleet, "f2", CONTROLLER)
+    assert (found.number, found.pins[1, 4].number) == (1, 2)
+
+
 def test_the_demo_is_wired_as_documented(stored: Stored) -> None:
     seed(stored.tables, "demo", at_ns=ACTIVATED_NS)
     fleet = SqlFleet(stored.open())

@@ -43,11 +43,13 @@ def test_all_of_the_address_is_used(tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text(" open sesame\n")
     ca = tmp_path / "ca.pem"
+    ca.touch()
     settings = settings_of(
         tmp_path, url="rediss://iot%40site@cache.example:7000/0", password_file=secret, tls_ca=ca
     )
     found = target(settings)
     assert (found.host, found.port, found.username) == ("cache.example", 7000, "iot@site")
+    assert "sesame" not in repr(found)
     assert (found.password, found.is_tls, found.tls_ca) == ("open sesame", True, ca)
 
 
@@ -60,6 +62,7 @@ def test_all_of_the_address_is_used(tmp_path: Path) -> None:
         ({"url": "redis://x?ssl=1"}, "options"),
         ({"url": "redis://"}, "HOST:PORT"),
         ({"url": "redis://x", "password_file": "/nowhere"}, "No such file"),
+        ({"url": "rediss://x", "tls_ca": "/nowhere"}, "cannot be read"),
     ],
 )
 def test_f49_what_cannot_work_is_refused(

@@ -29,7 +29,7 @@ _Key = tuple[str, str]
 
 _COLUMNS: Final = (
     "d.device_id, d.registered, d.status, d.device_type, d.location, d.fw_version, d.time_zone,"
-    " d.metadata"
+    " d.metadata, d.id"
 )
 # CROSS JOIN fixes the order: the asked-for ids drive, the registry answers from its indexes.
 _BY_ID: Final = (
@@ -43,7 +43,7 @@ _BY_MAC: Final = (
 )
 _WIRING: Final = (
     "SELECT c.controller_id, c.connector_number, p.position, a.device_id, a.device_template_id,"
-    " coalesce(a.fw_version, '') FROM texts(:keys) k"
+    " coalesce(a.fw_version, ''), a.id FROM texts(:keys) k"
     " CROSS JOIN connectors c ON c.controller_id = k.value"
     " CROSS JOIN pins p ON p.connector_id = c.id"
     " CROSS JOIN devices a ON a.device_id = p.device_id"
@@ -152,7 +152,8 @@ def _profile(
     pins: dict[str, dict[tuple[int, int], Attached]],
     parameters: dict[str, list[Parameter]],
 ) -> DeviceProfile:
-    stored_id, registered, status, device_type, location, fw_version, time_zone, metadata = row
+    stored_id, registered, status, device_type, location, fw_version, *rest = row
+    time_zone, metadata, number = rest
     is_f2 = family == "f2"
     return DeviceProfile(
         device_id,
@@ -166,6 +167,7 @@ def _profile(
         metadata={} if metadata == "{}" else json.loads(metadata),
         pins=pins.get(stored_id, {}) if is_f2 else {},
         parameters=tuple(parameters.get(stored_id, ())) if is_f2 else (),
+        number=number,
     )
 
 
@@ -182,11 +184,11 @@ def _pins(
     bound_ids = {binding.version_id for each in bindings.values() for binding in each}
     by_template, by_id = _versions(asked, templates, bound_ids)
     pins: defaultdict[str, dict[tuple[int, int], Attached]] = defaultdict(dict)
-    for controller, connector, position, device_id, template, fw in wiring:
+    for controller, connector, position, device_id, template, fw, number in wiring:
         versions: Sequence[TemplateVersion] = by_template.get(template, ())
         if device_id in bindings:
             versions = decoder_timeline(versions, bindings[device_id], by_id, fw)
-        pins[controller][connector, position] = Attached(device_id, tuple(versions))
+        pins[controller][connector, position] = Attached(device_id, tuple(versions), number)
     return pins
 
 

@@ -46,10 +46,14 @@ class TemplateVersion:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A sensor device on a pin of a controller, with the versions that may decode it."""
+    """A sensor device on a pin of a controller, with the versions that may decode it.
+
+    `number` is that of its row; it decodes nothing, so it does not make two of them different.
+    """
 
     device_id: str
     versions: tuple[TemplateVersion, ...]
+    number: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ class DeviceProfile:
     """All that decoding a message of one device may need from the registry.
 
     `is_known` is False for a device without a row (the negative answer is a value too).
-    `pins` maps (connector number, pin position) to the attached device.
+    `pins` maps (connector number, pin position) to the attached device. `number` is that of the
+    row, 0 without one; it decodes nothing, so it does not make two profiles different.
     """
 
     device_id: str
@@ -85,6 +90,7 @@ class DeviceProfile:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     pins: Mapping[tuple[int, int], Attached] = field(default_factory=dict)
     parameters: tuple[Parameter, ...] = ()
+    number: int = field(default=0, compare=False)
 
 
 def unknown(device_id: str, family: str) -> DeviceProfile:

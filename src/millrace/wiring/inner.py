@@ -16,7 +16,7 @@ from millrace.observe import Metrics
 from millrace.ports.ledger import HotBatch, HotReadings
 from millrace.serve.role_health import RoleHealth
 from millrace.settings import Settings
-from millrace.wiring import logs, places
+from millrace.wiring import lives, logs, places
 from millrace.wiring.logs import open_log_reader, open_membership
 from millrace.wiring.middle import build_middle
 from millrace.wiring.stores import open_store
@@ -39,19 +39,19 @@ def run_pump(
         RetryError: Something is away at the first start.
     """
     is_decode = role == DECODE
-    opener = publisher_opener(settings) if is_decode else pump_opener(settings, metrics)
+    opener = publisher_opener(settings, metrics) if is_decode else pump_opener(settings, metrics)
     with closing(open_membership(settings, role)) as membership:
         pump_our_share(membership, opener, stop, ready=ready)
 
 
 def pump_opener(settings: Settings, metrics: Metrics) -> OpenPump:
     """Return how to open a pump; whoever shares the log does so again when its share changes."""
-    return partial(open_pump, settings, PumpMetrics(metrics.core))
+    return partial(open_pump, settings, metrics, PumpMetrics(metrics.core))
 
 
 @contextmanager
 def open_pump(
-    settings: Settings, recorder: PumpMetrics, partitions: Sequence[int]
+    settings: Settings, metrics: Metrics, recorder: PumpMetrics, partitions: Sequence[int]
 ) -> Iterator[Pump]:
     """Open a pump over some partitions, with its state restored; for the thread that runs it."""
     with ExitStack() as stack:
@@ -59,12 +59,13 @@ def open_pump(
         store = stack.enter_context(open_store(settings))
         ledger, hot = store.ledger(), store.hot()
         account = store.accounts().read()
+        fleet = stack.enter_context(lives.open_fleet(settings, store, metrics))
         if not settings.kafka.instance:
             recorder.resume(account.outcomes)  # one of several counts what it does itself
         pump = Pump(
             log=log,
             ledger=ledger,
-            fleet=store.fleet(),
+            fleet=fleet,
             middle=build_middle(settings, auto_devices=account.auto_devices),
             clock=SystemClock(),
             stream=places.STREAM,
@@ -76,13 +77,15 @@ def open_pump(
         yield pump
 
 
-def publisher_opener(settings: Settings) -> OpenPump:
+def publisher_opener(settings: Settings, metrics: Metrics) -> OpenPump:
     """Return how to open a pump that decodes for consumers of others."""
-    return partial(open_publisher, settings)
+    return partial(open_publisher, settings, metrics)
 
 
 @contextmanager
-def open_publisher(settings: Settings, partitions: Sequence[int]) -> Iterator[Pump]:
+def open_publisher(
+    settings: Settings, metrics: Metrics, partitions: Sequence[int]
+) -> Iterator[Pump]:
     """Open such a pump over some partitions; for the thread that runs it."""
     from millrace.wiring.publisher import build_publisher
 
@@ -93,7 +96,7 @@ def open_publisher(settings: Settings, partitions: Sequence[int]) -> Iterator[Pu
         pump = Pump(
             log=log,
             ledger=store.ledger(),
-            fleet=store.fleet(),
+            fleet=stack.enter_context(lives.open_fleet(settings, store, metrics)),
             middle=build_publisher(settings, stream),
             clock=SystemClock(),
             reader=DECODE,

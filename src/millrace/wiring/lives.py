@@ -6,7 +6,8 @@ Source: architecture.md 3, D-57, SNS-063, SNS-064, REG-118.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from typing import Final
 
@@ -14,9 +15,12 @@ from millrace.adapters.cache_memory import MemoryCache
 from millrace.adapters.clock_system import SystemClock
 from millrace.adapters.live_memory import MemoryLive
 from millrace.errors import RetryError, StopError, UsageError
+from millrace.observe import Metrics
 from millrace.ports.cache import Cache
+from millrace.ports.fleet import Fleet
 from millrace.ports.live import Live
 from millrace.settings import Settings
+from millrace.wiring.store_system import Store
 from millrace.wiring.urls import known
 
 SCHEMES: Final = ("memory", "redis", "rediss")
@@ -68,6 +72,34 @@ def open_cache(settings: Settings, failed: Failed) -> Cache:
     from millrace.wiring.lives_redis import link
 
     return RedisCache(link(settings, failed))
+
+
+@contextmanager
+def open_fleet(settings: Settings, store: Store, metrics: Metrics) -> Iterator[Fleet]:
+    """Open the fleet of a store, behind the shared cache of look-ups where there is one."""
+    if not is_redis(settings):
+        yield store.fleet()
+        return
+    from millrace.adapters.fleet_cached import CachedFleet, SharedLevel
+    from millrace.adapters.live_redis import RedisBulletin, RedisCache
+    from millrace.wiring.lives_redis import lifetimes, link
+
+    failed = metrics.cache_requests.labels("error").inc
+    with ExitStack() as stack:
+        cache = stack.enter_context(closing(RedisCache(link(settings, failed))))
+        news = stack.enter_context(closing(RedisBulletin(link(settings, failed))))
+        yield CachedFleet(
+            store.fleet(),
+            SharedLevel(cache, news, store.accounts().read().store_name),
+            clock=SystemClock(),
+            lifetimes=lifetimes(settings),
+            counted=partial(_count, metrics),
+        )
+
+
+def _count(metrics: Metrics, result: str, count: int) -> None:
+    metrics.core.lookups.labels("f2", result).inc(count)
+    metrics.cache_requests.labels("miss" if result == "miss" else "hit").inc(count)
 
 
 @contextmanager

@@ -4,11 +4,13 @@ Imported only where `live.url` names Redis, because its client is an extra.
 Source: SNS-063, REG-115.
 """
 
+import os
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from millrace.adapters.clock_system import SystemClock
+from millrace.adapters.fleet_cached import Lifetimes
 from millrace.adapters.live_redis import RedisLink, RedisTarget
 from millrace.errors import UsageError
 from millrace.settings import Settings
@@ -28,6 +30,18 @@ def link(settings: Settings, failed: Callable[[], None], *, is_quiet: bool = Fal
     )
 
 
+def lifetimes(settings: Settings) -> Lifetimes:
+    """Return how long what is known of the registry is kept."""
+    chosen = settings.live
+    return Lifetimes(
+        points_s=chosen.points_ttl_s,
+        controller_s=chosen.controller_ttl_s,
+        mapping_s=chosen.mapping_ttl_s,
+        metadata_s=chosen.metadata_ttl_s,
+        absent_s=chosen.absent_ttl_s,
+    )
+
+
 def target(settings: Settings) -> RedisTarget:
     """Return where Redis is.
 
@@ -43,6 +57,8 @@ def target(settings: Settings) -> RedisTarget:
             "live.url names a database or options; all keys live in database 0",
             "write redis://HOST:PORT, and set live.key_prefix to keep installations apart",
         )
+    if chosen.tls_ca is not None and not os.access(chosen.tls_ca, os.R_OK):
+        raise UsageError(f"live.tls_ca: {chosen.tls_ca} cannot be read")
     host, port = address_of(chosen.url, setting="live.url", default_port=DEFAULT_PORT)
     return RedisTarget(
         host,
