@@ -106,6 +106,7 @@ async def _pumping(settings: Settings, life: Life, started: asyncio.Event, role:
 
     await log_is_there(settings, life.over)
     metrics, pumping = inner.core_metrics(), asyncio.Event()
+    life.core_metrics = metrics
     loop = asyncio.get_running_loop()
 
     def pump() -> None:
@@ -144,7 +145,8 @@ async def tend(settings: Settings, life: Life, started: asyncio.Event) -> None:
     await log_is_there(settings, life.over)
     life.announce("tend", {})
     started.set()
-    await asyncio.to_thread(keeper_lanes(settings).run, life.over_in_threads)
+    lanes = keeper_lanes(settings, life.core_metrics)
+    await asyncio.to_thread(lanes.run, life.over_in_threads)
 
 
 async def serve(settings: Settings, life: Life, started: asyncio.Event) -> None:

@@ -86,4 +86,8 @@ def check(stack: Stack, devices: Sequence[CountingDevice]) -> None:
         assert len(device.acknowledged) == device.sent
         assert len(rows) == len(set(rows)), "stored twice"
         assert set(rows) >= device.acknowledged, "acknowledged and lost"
-        assert stack.gap_count(device.name) == 0
+        # After a long absence paho sends some new numbers first. What is then more than 1,023
+        # numbers behind is stored and no longer fills anything (MTR-054, MTR-055).
+        assert stack.gap_count(device.name) == 0 or stack.count_events(
+            device.name, "sequence_stale"
+        )

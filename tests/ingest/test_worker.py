@@ -152,3 +152,33 @@ async def test_p8_what_a_crash_left_uncounted_is_counted_at_the_next_start() -> 
     assert sum(worker.counters.received.values()) == 1
     assert [value for _, value in log.notes(b"received/")] == [b"1"]
     worker.close()
+
+
+class Seen:
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.appends: list[tuple[int, float]] = []
+        self.waits: list[float] = []
+
+    def appended(self, messages: int, seconds: float) -> None:
+        self.appends.append((messages, seconds))
+
+    def acknowledged(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+async def test_mon_113_the_wait_of_the_oldest_message_is_told() -> None:
+    clock, broker, seen = ManualClock(10**18), QueueBroker(), Seen()
+    admission = Admission([ToyCodec()], 4)
+    worker = IngestWorker(broker, MemoryLog(partitions=4), admission, clock=clock, observer=seen)
+    messages = RawBatch()
+    for age_ns in (2_500_000_000, 1_000_000_000):
+        messages.add("toy/a", b"1", clock.now_ns() - age_ns, flags=1)
+    broker.intakes.put_nowait(Intake(messages))
+    broker.intakes.put_nowait(Intake(RawBatch()))
+    await worker.step()
+    await worker.step()
+    worker.close()
+    assert seen.waits == [2.5]
+    assert [number for number, _ in seen.appends] == [2, 0]

@@ -137,6 +137,11 @@ class Stack:
         )
         return int(found[0][0] or 0)
 
+    def count_events(self, device_id: str, kind: str) -> int:
+        """Return how many events of a kind a device has."""
+        query = "SELECT count(*) FROM events WHERE device_id = ? AND type = ?"
+        return int(self.rows(query, device_id, kind)[0][0])
+
     def books(self) -> dict[str, Any]:
         """Return what `millrace audit --json` prints."""
         done = self.command("audit", "--json")

@@ -3,7 +3,7 @@
 Counters begin where the ledger left them, so they mean "since the data folder was made" and the
 conservation law holds across restarts. The delay from receipt to commit is taken of the oldest
 message of each commit: the longest anybody waited.
-Source: MON-030, MON-102 to MON-128.
+Source: MON-030, MON-102 to MON-128, MON-143 to MON-146.
 """
 
 from collections.abc import Mapping
@@ -34,6 +34,7 @@ class PumpMetrics:
     def __init__(self, metrics: CoreMetrics) -> None:
         self._metrics = metrics
         self._is_resumed = False
+        self._gaps: set[str] = set()
 
     def resume(self, outcomes: Mapping[tuple[str, str, str], int]) -> None:
         """Start the counters from what the ledger has counted; a second call does nothing."""
@@ -57,6 +58,7 @@ class PumpMetrics:
             offset.set(advance.next_offset)
         metrics.store_write_duration.labels("points").observe(seconds)
         self._readings(effects)
+        self._sequences(effects)
 
     def lagging(self, reader: str, lags: Mapping[int, Lag]) -> None:
         """Take in how far a reader is behind."""
@@ -81,6 +83,23 @@ class PumpMetrics:
             metrics.duplicate.labels(label, detail).inc(number)
         elif outcome == "dead_letter":
             metrics.dead_letter.labels(label, allowed(detail, LETTER_REASONS)).inc(number)
+
+    def _sequences(self, effects: Effects) -> None:
+        metrics = self._metrics
+        for row in effects.events:
+            kind = row.event.type
+            if kind == "sequence_gap_opened":
+                missing = row.event.data["missing"]
+                metrics.sequence_missing.labels(family(row.family)).inc(missing)
+            elif kind == "sequence_gap_filled":
+                metrics.sequence_filled.labels(family(row.family)).inc()
+            elif kind == "sequence_reset":
+                metrics.sequence_resets.labels(row.event.data["reason"]).inc()
+        if effects.sequences:
+            for shown in effects.sequences:
+                (self._gaps.add if shown.missing else self._gaps.discard)(shown.device_id)
+            # Only meters number their messages.
+            metrics.sequence_gaps_open.labels("meter").set(len(self._gaps))
 
     def _readings(self, effects: Effects) -> None:
         rows, metrics = effects.readings, self._metrics

@@ -33,6 +33,14 @@ class IngestMetrics:
         self._metrics.append_duration.observe(seconds)
         self._metrics.batch_messages.observe(messages)
 
+    def acknowledged(self, seconds: float) -> None:
+        """Take in how long the oldest message of a group has waited."""
+        self._metrics.ack_latency.labels("mqtt").observe(seconds)
+
+    def sized(self, size_bytes: int) -> None:
+        """Take in the size of the log on this disk."""
+        self._metrics.log_bytes.set(size_bytes)
+
     def refresh(self, links: Iterable[tuple[LinkState, IngestCounters]]) -> None:
         """Bring counters and gauges up to date."""
         metrics = self._metrics

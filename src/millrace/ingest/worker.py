@@ -8,9 +8,9 @@ Source: architecture.md 4 (PUBACK means durable), D-10, D-17, MON-030, F10, F11.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from millrace.errors import RetryError
 from millrace.flow.backoff import Backoff
@@ -34,11 +34,20 @@ class IngestCounters:
     is_stalled: bool = False
 
 
+class Observer(Protocol):
+    """Is told what happens to groups of messages."""
+
+    def appended(self, messages: int, seconds: float) -> None:
+        """Take in how many were appended, and how long that took."""
+
+    def acknowledged(self, seconds: float) -> None:
+        """Take in how long the oldest message has waited for its acknowledgement."""
+
+
 class IngestWorker:
     """Carries messages from one broker into one log.
 
-    `link` names the broker in the counters. `observed` is called after each append with the number
-    of messages and the seconds it took.
+    `link` names the broker in the counters.
     """
 
     def __init__(
@@ -49,14 +58,14 @@ class IngestWorker:
         *,
         clock: Clock,
         link: str = "own",
-        observed: Callable[[int, float], None] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._broker = broker
         self._log = log
         self._admission = admission
         self._clock = clock
         self._link = link
-        self._observed = observed
+        self._observer = observer
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
         self.counters = IngestCounters(
             received=_read_counts(log, RECEIVED, link), shed=_read_counts(log, SHED, link)
@@ -80,6 +89,9 @@ class IngestWorker:
         await self._append(admitted, notes)
         crashpoint("after_append_before_ack")
         self._broker.settle(intake, admitted.placed())
+        if self._observer is not None and len(intake.messages):
+            waited_ns = self._clock.now_ns() - intake.messages.received_at_ns[0]
+            self._observer.acknowledged(max(0, waited_ns) / 1e9)
         crashpoint("after_ack")
         return len(intake.messages)
 
@@ -101,8 +113,9 @@ class IngestWorker:
             else:
                 backoff.succeeded()
                 self.counters.is_stalled = False
-                if self._observed is not None:
-                    self._observed(len(admitted.partitions), self._clock.steady_s() - started)
+                if self._observer is not None:
+                    seconds = self._clock.steady_s() - started
+                    self._observer.appended(len(admitted.partitions), seconds)
                 return
 
     def _recount(self) -> None:

@@ -66,6 +66,7 @@ class ArchiveSources:
     """What the archiver reads and where it keeps its place.
 
     `is_pressed` says that the processor is wanted elsewhere: after one segment more it stops.
+    `completed` is told the number and the bytes of the objects of each segment.
     """
 
     log: LogReader
@@ -74,6 +75,7 @@ class ArchiveSources:
     address_of: AddressOf
     breathe: Callable[[], None] = lambda: None
     is_pressed: Callable[[], bool] = lambda: False
+    completed: Callable[[int, int], None] = lambda _objects, _size_bytes: None
 
 
 class Archiver:
@@ -87,6 +89,7 @@ class Archiver:
         self._outcomes = sources.outcomes
         self._address_of = sources.address_of
         self._breathe = sources.breathe
+        self._completed = sources.completed
         self._is_pressed = sources.is_pressed
         self._archive = archive
         self._options = options or ArchiveOptions()
@@ -210,8 +213,10 @@ class Archiver:
         newest = max((one.received_at_ns for one in messages), default=0)
         known = self._archived_ns.get(intent.partition, 0)
         self._archived_ns[intent.partition] = max(known, newest)
+        size_bytes = sum(len(one.body) for one in written)
         self.counts.objects += len(written)
-        self.counts.size_bytes += sum(len(one.body) for one in written)
+        self.counts.size_bytes += size_bytes
+        self._completed(len(written), size_bytes)
         self.counts.messages += len(messages)
 
     def _place(self, partition: int, one: Written, taken: set[str]) -> Written:

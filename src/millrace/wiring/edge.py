@@ -18,7 +18,7 @@ from millrace.settings import Settings
 from millrace.wiring import places
 from millrace.wiring.brokers import Link, open_links
 from millrace.wiring.families import codecs
-from millrace.wiring.logs import counted_under, is_outside, open_log, open_log_reader
+from millrace.wiring.logs import counted_under, is_outside, open_log, open_log_reader, size_bytes
 from millrace.wiring.stores import open_store
 
 
@@ -67,6 +67,7 @@ class EdgeParts:
             raise RetryError(f"no session with {', '.join(down)}")
 
     def _refresh(self) -> None:
+        self.recorder.sized(size_bytes(self.settings))
         pairs = zip(self.links, self.workers, strict=True)
         self.recorder.refresh((link.state, worker.counters) for link, worker in pairs)
 
@@ -98,7 +99,7 @@ def open_edge(settings: Settings) -> Iterator[EdgeParts]:
                 Admission(families, log.partitions),
                 clock=SystemClock(),
                 link=counted_under(settings, link.name),
-                observed=recorder.appended,
+                observer=recorder,
             )
             for link in links
         ]

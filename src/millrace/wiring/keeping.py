@@ -9,6 +9,8 @@ from millrace.adapters.clock_system import SystemClock
 from millrace.decode.router import Router
 from millrace.errors import RejectError
 from millrace.model.series import SeriesBook
+from millrace.observe import Metrics
+from millrace.observe.metrics import CoreMetrics
 from millrace.settings import Settings
 from millrace.tend.archive import ArchiveOptions, Archiver, ArchiveSources
 from millrace.tend.chores import archive_chores, series_chores
@@ -24,9 +26,13 @@ from millrace.wiring.series_urls import forget_after_ns
 from millrace.wiring.stores import open_store
 
 
-def keeper_lanes(settings: Settings) -> Lanes:
-    """Return the lanes of the keeper; each opens its connections in its own thread."""
-    return Lanes([partial(_series_lane, settings), partial(_archive_lane, settings)])
+def keeper_lanes(settings: Settings, metrics: Metrics | None = None) -> Lanes:
+    """Return the lanes of the keeper; each opens its connections in its own thread.
+
+    `metrics` are those of the core when it runs in the same process.
+    """
+    core = (metrics or Metrics([])).core
+    return Lanes([partial(_series_lane, settings), partial(_archive_lane, settings, core)])
 
 
 @contextmanager
@@ -44,8 +50,13 @@ def _series_lane(settings: Settings) -> Iterator[Keeper]:
 
 
 @contextmanager
-def _archive_lane(settings: Settings) -> Iterator[Keeper]:
+def _archive_lane(settings: Settings, metrics: CoreMetrics) -> Iterator[Keeper]:
     chosen = settings.archive
+
+    def completed(objects: int, size_bytes: int) -> None:
+        metrics.archive_objects.labels(chosen.layout).inc(objects)
+        metrics.archive_bytes.labels(chosen.layout).inc(size_bytes)
+
     with ExitStack() as stack:
         progress = stack.enter_context(open_store(settings)).archive_progress()
         log = stack.enter_context(closing(open_log_reader(settings)))
@@ -62,7 +73,9 @@ def _archive_lane(settings: Settings) -> Iterator[Keeper]:
         options = ArchiveOptions(chosen.layout, chosen.roll_bytes, chosen.roll_s)
         breathe = Breather(SystemClock(), threading.Event().wait)
         pace = Pace(log, progress.decided)
-        sources = ArchiveSources(log, progress, progress, address_of, breathe, pace.is_pump_behind)
+        sources = ArchiveSources(
+            log, progress, progress, address_of, breathe, pace.is_pump_behind, completed
+        )
         archiver = Archiver(sources, archive, options)
         chores = archive_chores(archiver, archive, chosen.layout, _retention(settings), pace)
         yield Keeper(chores, SystemClock())

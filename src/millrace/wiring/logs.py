@@ -38,6 +38,7 @@ class LogSystem(NamedTuple):
     examine: Callable[[Settings], str]
     durability: Callable[[Settings], dict[str, str]]
     open_public_stream: Callable[[Settings], PublicStream] | None = None
+    size_bytes: Callable[[Settings], int] = lambda _: 0
 
     @property
     def is_outside(self) -> bool:
@@ -136,6 +137,11 @@ def is_outside(settings: Settings) -> bool:
     return _system(settings).is_outside
 
 
+def size_bytes(settings: Settings) -> int:
+    """Return how much of this disk the log takes; nothing when it is elsewhere."""
+    return _system(settings).size_bytes(settings)
+
+
 def durability(settings: Settings) -> dict[str, str]:
     """Return what an acknowledgement means, for `/health`."""
     return {**_system(settings).durability(settings), "log": _scheme(settings)}
@@ -175,6 +181,9 @@ def _sqlite() -> LogSystem:
         partitions = settings.log.partitions
         return SqliteLog(folder(settings), partitions=partitions, stream=places.STREAM)
 
+    def size_bytes(settings: Settings) -> int:
+        return sum(path.stat().st_size for path in folder(settings).iterdir())
+
     def open_membership(settings: Settings, _role: str) -> Membership:
         with closing(open_log_reader(settings)) as reader:
             return AloneMembership(reader.partitions)
@@ -187,6 +196,7 @@ def _sqlite() -> LogSystem:
         check_unused=lambda settings: check_unused(folder(settings)),
         examine=_read_all,
         durability=lambda _: {"fsync": "every_commit", "mqtt_ack": "after_fsync"},
+        size_bytes=size_bytes,
     )
 
 
