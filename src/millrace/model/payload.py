@@ -1,8 +1,6 @@
-"""JSON payloads, and the rules that all JSON families share: bodies, values, names, claimed ids.
+"""The rules that all JSON families share: bodies, values, names, claimed ids.
 
-Reading a body is total: any bytes give an object or a RejectError. The usual body is read by
-msgspec; what it refuses (NaN, overflow, a byte order mark) is read again by the exact reader, so
-the fast way decides nothing but the speed.
+Reading a body is total: any bytes give an object or a RejectError.
 Source: MTR-004, MTR-005, MTR-020, MTR-036, MTR-038.
 """
 
@@ -12,28 +10,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from millrace.errors import RejectError
 from millrace.model import quality
+from millrace.model.documents import read_json
 from millrace.model.instants import YEAR_2000_NS
 
-MAX_DEPTH = 32
 MAX_METRIC_CHARS = 128
 MAX_UNIT_CHARS = 32
 MAX_QUOTED_CHARS = 256
 MAX_ELEMENT_CHARS = 255
 
-_BOM = b"\xef\xbb\xbf"
-_MAX_DIGITS = 400  # no double is that long; and Python limits how many digits it converts
 _DEVICE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-# Possessive, and satisfied by the end of the text: linear on any bytes.
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
-_BRACKETS = bytes.maketrans(b"{}", b"[]")
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-
-_decode = msgspec.json.Decoder().decode
 
 
 def parse_object(payload: bytes, max_bytes: int) -> dict[str, Any]:
@@ -43,20 +31,14 @@ def parse_object(payload: bytes, max_bytes: int) -> dict[str, Any]:
     last one wins.
     Raises:
         RejectError: `too_large`, `empty_payload`, `not_utf8`, `bad_json` (also for nesting deeper
-            than 32 and for surrogates without their pair), `bad_root`.
+            than 32), `bad_root`.
     Source: MTR-020.
     """
     if len(payload) > max_bytes:
         raise RejectError("too_large", f"{len(payload)} bytes, the limit is {max_bytes}")
     if not payload:
         raise RejectError("empty_payload")
-    try:
-        body = _decode(payload)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        body = _read_exactly(payload)
-    else:
-        if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH and _is_deep(payload):
-            raise _too_deep()
+    body = read_json(payload, has_tokens=True)
     if type(body) is not dict:
         raise RejectError("bad_root", "the payload is JSON, but not an object")
     return body
@@ -126,39 +108,3 @@ def is_timely(time_ns: int, received_at_ns: int, max_future_ns: int) -> bool:
     Units: UTC nanoseconds. Source: MTR-042, SNS-024.
     """
     return YEAR_2000_NS <= time_ns <= received_at_ns + max_future_ns
-
-
-def _read_exactly(payload: bytes) -> Any:
-    try:
-        text = payload.removeprefix(_BOM).decode()
-    except UnicodeDecodeError as error:
-        raise RejectError("not_utf8", f"byte {error.start} is not UTF-8") from error
-    if _is_deep(payload):
-        raise _too_deep()
-    try:
-        body = json.loads(text, parse_int=_integer)
-        if "\\u" in text:
-            json_text(body).encode()  # half of a surrogate pair is no character
-    except (ValueError, RecursionError) as error:
-        raise RejectError("bad_json", "the payload is not JSON") from error
-    return body
-
-
-def _integer(digits: str) -> int | float:
-    if len(digits) < _MAX_DIGITS:
-        return int(digits)
-    return -math.inf if digits[0] == "-" else math.inf
-
-
-def _is_deep(payload: bytes) -> bool:
-    """Say whether valid JSON nests deeper than 32; each round removes the innermost level."""
-    brackets = _STRING.sub(b"", payload).translate(_BRACKETS, _NOT_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        if not brackets:
-            return False
-        brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
-
-
-def _too_deep() -> RejectError:
-    return RejectError("bad_json", f"nested deeper than {MAX_DEPTH}, or unbalanced")
