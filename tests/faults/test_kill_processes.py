@@ -24,7 +24,7 @@ RATE = 80
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["edge", "core", "serve"])
-def test_p1_p4_p8_kill_at_random_moments(name: str, tmp_path: Path) -> None:
+def test_p1_p4_p7_p8_kill_at_random_moments(name: str, tmp_path: Path) -> None:
     rng = random.Random(f"kill {name}")
     with running(tmp_path / "data") as stack:
         devices = [CountingDevice(f"{name}-{n}", stack.mqtt, rate=RATE) for n in range(DEVICES)]
