@@ -17,7 +17,7 @@ import httpx
 from bench.load import go
 from bench.report import latencies
 
-PAUSE_S = 0.2
+PAUSE_S = 0.5
 
 
 def questions(device_id: str) -> list[tuple[str, str, dict[str, Any], str]]:

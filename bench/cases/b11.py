@@ -1,6 +1,6 @@
 """B11: the API under thirty principals while devices go on at half the rate of B1.
 
-Each principal waits a fifth of a second between an answer and the next question. There are no users
+Each principal waits half a second between an answer and the next question. There are no users
 in this release, so none of them has to prove who it is.
 """
 
