@@ -27,7 +27,7 @@ from millrace.ports.log import LogReader
 
 Wanted = dict[tuple[str, str], list[str]]
 
-REDELIVERY_NS = 10_000_000_000
+SECOND_NS = 1_000_000_000
 
 
 class Middle(Protocol):
@@ -75,12 +75,16 @@ class Middle(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PumpLimits:
-    """When a commit is due, and how much one may hold (D-10)."""
+    """When a commit is due, and how much one may hold (D-10).
+
+    `redelivery_s` is how far back the messages go that a start reads again for the redelivery rule.
+    """
 
     commit_messages: int = 2_000
     commit_after_s: float = 0.1
     max_messages: int = 8_000
     poll_s: float = 0.01
+    redelivery_s: int = 10
 
 
 class Pump:
@@ -289,7 +293,7 @@ class Pump:
         for partition, end in self.positions.items():
             unread = self._log.read(partition, end, 1)
             now_ns = unread.received_at_ns[0] if unread else self._clock.now_ns()
-            since_ns = now_ns - REDELIVERY_NS
+            since_ns = now_ns - self._limits.redelivery_s * SECOND_NS
             offset = min(done.get(partition, 0), self._log.offset_at(partition, since_ns), end)
             offset = max(offset, self._log.extents()[partition].start)
             while offset < end:

@@ -109,7 +109,8 @@ def open_publisher(
 
 def _limits(settings: Settings) -> PumpLimits:
     """Return how the log is read: one far away is not asked a hundred times a second."""
-    return PumpLimits(poll_s=0.04) if logs.is_outside(settings) else PumpLimits()
+    poll_s = 0.04 if logs.is_outside(settings) else 0.01
+    return PumpLimits(poll_s=poll_s, redelivery_s=settings.meter.redelivery_s)
 
 
 def _after(through_id: int, hot: HotReadings) -> Iterator[HotBatch]:
