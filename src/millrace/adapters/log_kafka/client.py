@@ -55,11 +55,14 @@ class Complaints:
 
     last: str = ""
     is_refusal: bool = False
+    fatal: KafkaError | None = None
 
     def __call__(self, error: KafkaError) -> None:
         """Take note of an error."""
         self.last = error.str()
         self.is_refusal = self.is_refusal or error.code() in _REFUSED
+        if error.fatal():
+            self.fatal = error
 
     def __str__(self) -> str:
         return f" ({self.last})" if self.last else ""

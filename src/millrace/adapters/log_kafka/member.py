@@ -13,7 +13,7 @@ from typing import Final
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from millrace.adapters.log_kafka.client import Complaints, KafkaCluster, translate
-from millrace.errors import RetryError
+from millrace.errors import RetryError, StopError
 
 ONLY: Final = "only"
 
@@ -55,6 +55,12 @@ class KafkaMember:
             named = translate(error, "sharing the partitions", self._complaints)
             if not isinstance(named, RetryError):
                 raise named
+        if self._complaints.fatal is not None:
+            # Another member under our name, mostly; only the background is told.
+            raise StopError(
+                f"Kafka has put this process out: {self._complaints}",
+                "give each process of a role its own kafka.instance",
+            )
         return frozenset(self._mine)
 
     def close(self) -> None:
