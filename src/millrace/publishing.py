@@ -120,8 +120,8 @@ class Publisher:
         return False
 
     def _records(self, work: Work) -> Iterator[PublicRecord]:
-        plans = {topic: route.plan for topic, route in self._router.routes.items()}
-        for message, body in self._recorder.decoded(work, plans):
+        routes = self._router.routes
+        for message, body in self._recorder.decoded(work, lambda topic: routes[topic].plan):
             yield self._public(DECODED, work, message, body)
         for event in work.decoded.events:
             yield self._public(EVENTS, work, event.message, self._recorder.event(work, event))

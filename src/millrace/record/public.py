@@ -6,7 +6,7 @@ record names its raw message, so a consumer can tell a repetition.
 Source: F2-121, F2-122, D-26, D-50.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -46,9 +46,10 @@ class Recorder:
         self._own = own
         self._include_raw = include_raw
 
-    def decoded(self, work: Work, plans: Mapping[str, Any]) -> Iterator[tuple[int, bytes]]:
-        """Yield message and decoded record; `plans` are those of the topics."""
+    def decoded(self, work: Work, plan_of: Callable[[str], Any]) -> Iterator[tuple[int, bytes]]:
+        """Yield message and decoded record; `plan_of` gives the plan of a topic."""
         rows = work.readings
+        seqs = {facts.message: facts.seq for facts in work.decoded.facts}
         numbers, starts = np.unique(rows.message, return_index=True)
         ends = [*starts[1:].tolist(), len(rows.message)]
         for message, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
@@ -57,10 +58,11 @@ class Recorder:
             own = self._own.get(family)
             place = (batch.partition, batch.first_offset + i)
             if own is None:
-                yield message, self._record(work, message, range(start, end))
+                record = self._record(work, message, range(start, end))
+                yield message, _encode({**record, "seq": seqs.get(message)})
                 continue
             body = own(
-                plans[batch.topics[i]],
+                plan_of(batch.topics[i]),
                 batch.payloads[i],
                 batch.received_at_ns[i],
                 raw_ref=place,
@@ -93,7 +95,7 @@ class Recorder:
         }
         return _encode({**told, **self._origin(work, letter.message)})
 
-    def _record(self, work: Work, message: int, rows: range) -> bytes:
+    def _record(self, work: Work, message: int, rows: range) -> dict[str, Any]:
         columns, slots = work.readings, self._book.slots
         found = [(slots[columns.slot[row]], row) for row in rows]
         units = {slot.key.metric: slot.unit or "" for slot, _ in found}
@@ -107,7 +109,6 @@ class Recorder:
             "component_id": None,
             "value": {slot.key.metric: float(columns.value[row]) for slot, row in found},
             "unit": units if len(set(units.values())) > 1 else next(iter(units.values())),
-            "seq": next((f.seq for f in work.decoded.facts if f.message == message), None),
             "quality": names(flags),
             "readings": [
                 {
@@ -123,7 +124,7 @@ class Recorder:
         }
         if self._include_raw:
             record["raw_data"] = msgspec.Raw(embedded(batch.payloads[i]))
-        return _encode({**record, **self._origin(work, message)})
+        return {**record, **self._origin(work, message)}
 
     def _origin(self, work: Work, message: int) -> dict[str, Any]:
         batch, i = work.locate(message)

@@ -39,6 +39,7 @@ _WRONG: Final = frozenset(
         KafkaError.INVALID_CONFIG,
         KafkaError.INVALID_REPLICATION_FACTOR,
         KafkaError.POLICY_VIOLATION,
+        KafkaError._FATAL,  # noqa: SLF001
         KafkaError._INVALID_ARG,  # noqa: SLF001
         KafkaError._SSL,  # noqa: SLF001
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
@@ -55,14 +56,11 @@ class Complaints:
 
     last: str = ""
     is_refusal: bool = False
-    fatal: KafkaError | None = None
 
     def __call__(self, error: KafkaError) -> None:
         """Take note of an error."""
         self.last = error.str()
         self.is_refusal = self.is_refusal or error.code() in _REFUSED
-        if error.fatal():
-            self.fatal = error
 
     def __str__(self) -> str:
         return f" ({self.last})" if self.last else ""

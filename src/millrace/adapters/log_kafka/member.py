@@ -13,7 +13,7 @@ from typing import Final
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from millrace.adapters.log_kafka.client import Complaints, KafkaCluster, translate
-from millrace.errors import RetryError, StopError
+from millrace.errors import StopError
 
 ONLY: Final = "only"
 
@@ -49,24 +49,25 @@ class KafkaMember:
     def partitions(self, wait_s: float = 0.0) -> frozenset[int]:
         message = self._consumer.poll(wait_s)
         error = None if message is None else message.error()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
-            if error.code() == KafkaError._MAX_POLL_EXCEEDED:  # noqa: SLF001 - joins again by itself
-                return frozenset(self._mine)
-            named = translate(error, "sharing the partitions", self._complaints)
-            if not isinstance(named, RetryError):
-                raise named
-        if self._complaints.fatal is not None:
-            # Another member under our name, mostly; only the background is told.
-            raise StopError(
-                f"Kafka has put this process out: {self._complaints}",
-                "give each process of a role its own kafka.instance",
-            )
+        if error is not None:
+            self._examine(error)
         return frozenset(self._mine)
 
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
             self._consumer.close()
+
+    def _examine(self, error: KafkaError) -> None:
+        """Raise what needs a person; the library deals with everything else by itself."""
+        if error.code() == KafkaError._FATAL:  # noqa: SLF001 - the library's name
+            raise StopError(
+                f"Kafka has put this process out of its group: {error.str()}",
+                "give each process of a role its own kafka.instance",
+            )
+        named = translate(error, "sharing the partitions", self._complaints)
+        if isinstance(named, StopError):
+            raise named
 
     def _assigned(self, consumer: Consumer, given: list[TopicPartition]) -> None:
         for place in given:
