@@ -1,45 +1,47 @@
-"""Archive progress in the SQLite store keeps the contract, and knows what is left out."""
-
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
+"""Archive progress in every database keeps the contract, and knows what is left out."""
 
 import pytest
 
+from millrace.adapters.accounts_sql import SqlAccounts
 from millrace.adapters.archive_progress_sql import SqlArchiveProgress
-from millrace.adapters.ledger_sqlite import SqliteLedger
-from millrace.model.work import Advance
 from millrace.ports.archive import ArchivePositions
-from millrace.store.sqlite import migrate
-from millrace.store.tables import open_tables
 from tests.contracts.archive_positions import ArchivePositionsContract
-from tests.contracts.ledger import effects
+from tests.servers.tables import Stored
 
 
 class TestSqlArchiveProgress(ArchivePositionsContract):
     @pytest.fixture(autouse=True)
-    def _store(self, tmp_path: Path) -> Iterator[None]:
-        self._path = tmp_path / "millrace.db"
-        migrate(self._path)
-        self._open: list[SqlArchiveProgress] = []
-        yield
-        for one in self._open:
-            one.close()
+    def _store(self, stored: Stored) -> None:
+        self._stored = stored
 
     def make_positions(self) -> ArchivePositions:
-        self._open.append(
-            SqlArchiveProgress(open_tables(self._path, read_only=False), stream="raw")
-        )
-        return self._open[-1]
+        return SqlArchiveProgress(self._stored.open(), stream="raw")
 
-    def test_mtr134_outcomes_come_from_the_ledger(self) -> None:
-        with closing(SqliteLedger(self._path)) as ledger:
-            ledger.claim("process", "raw", [0])
-            work = effects(Advance(0, 0, 5))
-            work.not_stored = [(0, 1), (0, 3)]
-            ledger.commit(work)
-        progress = SqlArchiveProgress(open_tables(self._path, read_only=False), stream="raw")
-        self._open.append(progress)
-        assert progress.decided(0) == 5
-        assert progress.not_stored(0, 0, 2) == {1}
-        assert progress.not_stored(0, 0, 4) == {1, 3}
+
+def test_mtr134_outcomes_come_from_the_ledger(stored: Stored) -> None:
+    position = {"reader": "process", "stream": "raw", "partition_no": 0, "next_offset": 5}
+    stored.insert("positions", position)
+    for offset in (1, 3):
+        stored.insert("not_stored", {"partition_no": 0, "log_offset": offset})
+    progress = SqlArchiveProgress(stored.open(), stream="raw")
+    assert progress.decided(0) == 5
+    assert progress.not_stored(0, 0, 2) == {1}
+    assert progress.not_stored(0, 0, 4) == {1, 3}
+
+
+def test_the_books_are_one_view(stored: Stored) -> None:
+    stored.insert("positions", {"reader": "process", "stream": "raw", "partition_no": 2,
+                                "next_offset": 2**40})  # fmt: skip
+    stored.insert("positions", {"reader": "archive", "stream": "raw", "partition_no": 2,
+                                "next_offset": 7})  # fmt: skip
+    stored.insert("snapshots", {"reader": "process", "kind": "middle", "version": 1,
+                                "positions": '{"2": 9, "3": 1}'})  # fmt: skip
+    stored.insert("counters", {"outcome": "stored", "family": "f2", "detail": "x", "count": 4})
+    stored.insert("devices", {"device_id": "a", "device_name": "a", "registered": False,
+                              "status": "discovered"})  # fmt: skip
+    accounts = SqlAccounts(stored.open())
+    account = accounts.read()
+    assert account.outcomes == {("stored", "f2", "x"): 4}
+    assert account.positions == {2: 2**40}
+    assert (account.open_letters, account.devices, account.auto_devices) == (0, 1, 1)
+    assert accounts.needed() == {2: 7, 3: 1}

@@ -1,38 +1,29 @@
-"""Rows that serve follows, from a real SQLite store."""
-
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+"""Rows that serve follows, from every database."""
 
 import pytest
 
 from millrace.adapters.live_sql import SqlLiveRows
 from millrace.model.series import SeriesKey
 from millrace.ports.live import LiveRows, SequenceSummary
-from millrace.store.sqlite import migrate, open_store
-from millrace.store.tables import open_tables
 from tests.contracts.registry import fill
+from tests.servers.tables import Stored
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> Iterator[LiveRows]:
-    path = tmp_path / "millrace.db"
-    migrate(path)
-    db = open_store(path)
-
-    def insert(table: str, row: dict[str, Any]) -> None:
-        marks = ", ".join("?" * len(row))
-        db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))  # noqa: S608 - names of the test
-
-    fill(insert)
-    db.execute(
-        "INSERT INTO device_seq_tracking (device_id, last_seq, epoch, gap_count, state, updated_at)"
-        " VALUES ('m-1', 41, 2, 3, '{\"missing\":[7,40]}', '2026-03-01T12:00:00.000000Z')"
+def rows(stored: Stored) -> LiveRows:
+    fill(stored.insert)
+    stored.insert(
+        "device_seq_tracking",
+        {
+            "device_id": "m-1",
+            "last_seq": 41,
+            "epoch": 2,
+            "gap_count": 3,
+            "state": '{"missing":[7,40]}',
+            "updated_at": "2026-03-01T12:00:00.000000Z",
+        },
     )
-    db.close()
-    rows = SqlLiveRows(open_tables(path))
-    yield rows
-    rows.close()
+    return SqlLiveRows(stored.open())
 
 
 def test_events_and_series_are_followed_by_id(rows: LiveRows) -> None:

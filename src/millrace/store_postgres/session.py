@@ -69,14 +69,27 @@ class Session:
             self._db = None
 
     def _begun(self, level: str) -> psycopg.Connection[Any]:
+        if self._db is not None and self._answers(self._db, level):
+            return self._db
         try:
-            if self._db is None:
-                self._db = self._connected()
+            self._db = self._connected()
             self._db.execute(self._begin(level))
         except psycopg.Error as error:
             self.close()
             raise translate(error) from error
         return self._db
+
+    def _answers(self, db: psycopg.Connection[Any], level: str) -> bool:
+        """Begin on a connection from before; False when it broke since, and nothing is lost yet."""
+        try:
+            db.execute(self._begin(level))
+        except psycopg.Error as error:
+            is_broken = db.closed
+            self.close()
+            if not is_broken:
+                raise translate(error) from error
+            return False
+        return True
 
     def _begin(self, level: str) -> bytes:
         schema = sql.Identifier(self._schema).as_string(None)

@@ -13,5 +13,6 @@ context.configure(
     dialect_name=context.config.get_main_option("dialect"),
     target_metadata=metadata,
     literal_binds=True,
+    dialect_opts={"paramstyle": "named"},
 )
 context.run_migrations()

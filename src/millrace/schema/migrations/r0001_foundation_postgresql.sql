@@ -434,7 +434,7 @@ CREATE TABLE devices (
 	CONSTRAINT ck_devices_status CHECK (status in ('active','inactive','maintenance','discovered','decommissioned')),
 	CONSTRAINT ck_devices_connection_status CHECK (connection_status in ('online','offline','unknown')),
 	CONSTRAINT ck_devices_credential_ref CHECK (length(credential_ref) <= 64),
-	CONSTRAINT ck_devices_group_path_rooted CHECK (group_path like '/%%'),
+	CONSTRAINT ck_devices_group_path_rooted CHECK (group_path like '/%'),
 	CONSTRAINT ck_devices_discovered_unregistered CHECK (status <> 'discovered' or not registered),
 	CONSTRAINT ck_devices_latitude_range CHECK (latitude between -90 and 90),
 	CONSTRAINT ck_devices_longitude_range CHECK (longitude between -180 and 180),
