@@ -22,15 +22,13 @@ from tests.contracts.hot_memory import DAY_NS, START_NS, readings
 from tests.contracts.ledger import LedgerContract, effects
 from tests.servers.cutting_proxy import CuttingProxy, running_proxy
 from tests.servers.postgres import Postgres
-from tests.servers.stores import prepared
 
 pytestmark = pytest.mark.services
 
 
 @pytest.fixture
-def url(postgres_url: str) -> str:
-    prepared(postgres_url)
-    return postgres_url
+def url(migrated_url: str) -> str:
+    return migrated_url
 
 
 @pytest.fixture

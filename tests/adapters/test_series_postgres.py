@@ -33,7 +33,6 @@ from tests.contracts.hot_memory import (
 )
 from tests.contracts.ledger import effects
 from tests.contracts.series import HOUR_NS, IDS, Commits, Rig, SeriesContract
-from tests.servers.stores import prepared
 
 pytestmark = pytest.mark.services
 
@@ -96,12 +95,11 @@ class CommittingSeries(PostgresSeries):
 
 class TestPostgresSeries(SeriesContract):
     @pytest.fixture(autouse=True)
-    def _store(self, postgres_url: str) -> Iterator[None]:
-        prepared(postgres_url)
-        self.url = postgres_url
+    def _store(self, migrated_url: str) -> Iterator[None]:
+        self.url = migrated_url
         with ExitStack() as stack:
             self.stack = stack
-            self.committed = stack.enter_context(closing(CommittedRows(postgres_url)))
+            self.committed = stack.enter_context(closing(CommittedRows(migrated_url)))
             yield
 
     def make_writer(self) -> SeriesWriter:
@@ -167,10 +165,9 @@ EVERIES = (Every(90, "s"), Every(1, "h"), Every(1, "d", "Europe/Berlin"), Every(
 
 
 @pytest.fixture
-def both(postgres_url: str, tmp_path: Path) -> Iterator[Both]:
-    prepared(postgres_url)
+def both(migrated_url: str, tmp_path: Path) -> Iterator[Both]:
     with ExitStack() as stack:
-        yield Both(postgres_url, tmp_path / "series", stack)
+        yield Both(migrated_url, tmp_path / "series", stack)
 
 
 def test_d53_rows_and_files_answer_the_same_to_the_last_digit(both: Both) -> None:
@@ -226,34 +223,34 @@ def test_p10_a_long_question_is_answered_in_parts(
         both.query.aggregate(IDS, ALWAYS, Every(1, "h"), ["mean"], limit=20)
 
 
-def test_f2_141_roll_ups_follow_late_and_replaced_readings(both: Both, postgres_url: str) -> None:
+def test_f2_141_roll_ups_follow_late_and_replaced_readings(both: Both, migrated_url: str) -> None:
     both.commit([(1, START_NS + n * 30 * SECOND_NS, float(n), 0, 1) for n in range(300)])
     both.commit([(1, START_NS, 1.7e308, 0, 1), (1, START_NS + 1000, 1.7e308, 0, 1)])
     both.seal()
     hours = "SELECT count, sum, min, max FROM readings_1h WHERE series_id = 1 ORDER BY bucket"
-    first, second, third = ask(postgres_url, hours)
+    first, second, third = ask(migrated_url, hours)
     assert (first[0], first[1], first[3]) == (121, None, 1.7e308)
     assert second == (120, float(sum(range(120, 240))), 120.0, 239.0)
     both.commit([(1, START_NS, 0.0, 0, 1), (1, START_NS + 1000, 0.5, 0, 1)])
     both.commit([(1, START_NS + 2 * HOUR_NS, -5.0, 0, 1)])
     both.seal()
-    first, second, third = ask(postgres_url, hours)
+    first, second, third = ask(migrated_url, hours)
     assert first == (121, sum(range(120)) + 0.5, 0.0, 119.0)
     assert third[2] == -5.0
-    [day] = ask(postgres_url, "SELECT count, min FROM readings_1d WHERE series_id = 1")
+    [day] = ask(migrated_url, "SELECT count, min FROM readings_1d WHERE series_id = 1")
     assert day == (301, -5.0)
     both.keeper.retire(START_NS + DAY_NS)
-    assert ask(postgres_url, hours) == []
+    assert ask(migrated_url, hours) == []
 
 
 SENSOR = {"connector_mode": "sensor", "component_type": "sensor", "component_id": "3", "topic": "t"}
 
 
 def test_f2_140_views_show_readings_under_their_documented_names(
-    both: Both, postgres_url: str
+    both: Both, migrated_url: str
 ) -> None:
     now_ns = time.time_ns() // SECOND_NS * SECOND_NS
-    with psycopg.connect(postgres_url) as db:
+    with psycopg.connect(migrated_url) as db:
         for number, (device, metric, channel, body) in enumerate(LABELLED, 1):
             db.execute(
                 "INSERT INTO series VALUES (%s, %s, %s, %s, 'V', '')",
@@ -266,7 +263,7 @@ def test_f2_140_views_show_readings_under_their_documented_names(
     both.rows.write(readings([(1, old_ns, 1.0, 0, 1), (1, old_ns + 1000, 2.0, 0, 1)]))
     both.keeper.seal(rows_in(both.rows.hot(0)), 2)
     found = ask(
-        postgres_url,
+        migrated_url,
         "SELECT device_id, connector_mode, component_type, pin_position, unit, value, topic"
         " FROM iot_measurements WHERE value = 2.5 ORDER BY device_id, component_type",
     )
@@ -277,10 +274,10 @@ def test_f2_140_views_show_readings_under_their_documented_names(
         ("f2-1", None, "voltage", "x", None, 2.5, None),
         ("f2-2", "sensor", "sensor", "3/a", None, 2.5, "t"),
     ]
-    newest = ask(postgres_url, "SELECT * FROM iot_measurements ORDER BY timestamp DESC LIMIT 10")
+    newest = ask(migrated_url, "SELECT * FROM iot_measurements ORDER BY timestamp DESC LIMIT 10")
     assert [row[5] for row in newest] == [2.5] * 5 + [2.0, 1.0]
     stats = ask(
-        postgres_url,
+        migrated_url,
         "SELECT component_type, pin_position, unit, avg, min, max, count FROM iot_hourly_stats"
         " WHERE device_id = 'dev-4' ORDER BY bucket DESC LIMIT 10",
     )

@@ -46,9 +46,17 @@ def test_f1_f2_every_crash_point(process: str, tmp_path: Path) -> None:
         check(stack, devices)
 
 
-def die_at(point: str, calls: int, process: str, data: Path, ports: tuple[int, int]) -> None:
+def die_at(
+    point: str,
+    calls: int,
+    process: str,
+    data: Path,
+    ports: tuple[int, int],
+    env: dict[str, str] | None = None,
+) -> None:
     """Run until a process has died of a crash point, then end everything like a power cut."""
-    with running(data, ports=ports, env={"CRASH_AT": f"{point}:{calls}"}, wait=False) as stack:
+    armed = {**(env or {}), "CRASH_AT": f"{point}:{calls}"}
+    with running(data, ports=ports, env=armed, wait=False) as stack:
         before = stack.log.stat().st_size
         death = f"child_died name={process}".encode()
         stack.wait_until(lambda: death in stack.log.read_bytes()[before:], timeout_s=60)

@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 
 ROLES = ("ingest", "process")
+GAP_OPENED = "sequence_gap_opened"
 ROLE_WORDS = {"edge": "ingest", "core": "process", "serve": "serve"}
 
 
@@ -78,6 +80,10 @@ class Stack:
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Return what the database of registry and ledger answers, read from outside."""
+        store = self.env.get("MILLRACE_STORE__URL", "")
+        if store.startswith("postgresql:"):
+            with psycopg.connect(store) as server:
+                return server.execute(query.replace("?", "%s").encode(), values).fetchall()
         source = f"file:{self.data}/millrace.db?mode=ro"
         with closing(sqlite3.connect(source, uri=True, timeout=10)) as db:
             return db.execute(query, values).fetchall()
@@ -130,12 +136,9 @@ class Stack:
 
     def gap_count(self, device_id: str) -> int:
         """Return the numbers of a device that are missing, from its events."""
-        found = self.rows(
-            "SELECT sum(CASE type WHEN 'sequence_gap_opened' THEN data ->> 'missing'"
-            " WHEN 'sequence_gap_filled' THEN -1 ELSE 0 END) FROM events WHERE device_id = ?",
-            device_id,
-        )
-        return int(found[0][0] or 0)
+        found = self.rows("SELECT type, data FROM events WHERE device_id = ?", device_id)
+        opened: int = sum(json.loads(data)["missing"] for kind, data in found if kind == GAP_OPENED)
+        return opened - [kind for kind, _ in found].count("sequence_gap_filled")
 
     def count_events(self, device_id: str, kind: str) -> int:
         """Return how many events of a kind a device has."""

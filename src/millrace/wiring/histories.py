@@ -16,7 +16,7 @@ from millrace.ports.ledger import LatestPages
 from millrace.ports.series import READING_SCHEMA, SeriesQuery, SeriesWriter
 from millrace.record.latest import open_page
 from millrace.settings import Settings
-from millrace.wiring.series_urls import check, table_url
+from millrace.wiring.series_urls import check, has_rows, table_url
 from millrace.wiring.stores import open_store
 from millrace.wiring.urls import path_of, scheme_of
 
@@ -24,6 +24,13 @@ from millrace.wiring.urls import path_of, scheme_of
 @contextmanager
 def open_writer(settings: Settings) -> Iterator[SeriesWriter]:
     """Open the writing end, for the thread that seals."""
+    if has_rows(settings):
+        from millrace.adapters.series_postgres import PostgresSeries
+        from millrace.wiring.stores_postgres import store_url
+
+        with closing(PostgresSeries(store_url(settings))) as rows:
+            yield rows
+        return
     with closing(DeltaSeries(table_place(settings))) as series:
         yield series
 
@@ -31,6 +38,13 @@ def open_writer(settings: Settings) -> Iterator[SeriesWriter]:
 @contextmanager
 def open_query(settings: Settings) -> Iterator[SeriesQuery]:
     """Open the queries over hot and sealed readings."""
+    if has_rows(settings):
+        from millrace.adapters.series_postgres import PostgresQuery
+        from millrace.wiring.stores_postgres import store_url
+
+        with closing(PostgresQuery(store_url(settings))) as rows:
+            yield rows
+        return
     with open_store(settings) as store:
         hot = store.hot()
         query = DeltaQuery(table_place(settings), hot, latest_source=lambda: latest_table(hot))

@@ -23,8 +23,8 @@ from millrace.store_postgres.place import place_url
 from millrace.store_postgres.session import Session
 from millrace.store_postgres.tables import PostgresTables
 from millrace.wiring import places
+from millrace.wiring.series_urls import has_rows
 from millrace.wiring.store_system import StoreSystem
-from millrace.wiring.urls import scheme_of
 
 
 class PostgresStore:
@@ -93,9 +93,8 @@ def _password(settings: Settings) -> str | None:
 def _open_store(settings: Settings) -> Iterator[PostgresStore]:
     url = store_url(settings)
     require_ready(url)
-    has_rows = scheme_of(str(settings.urls()["series"])) == "postgresql"
     with ExitStack() as stack:
-        yield PostgresStore(url, stack, has_rows=has_rows)
+        yield PostgresStore(url, stack, has_rows=has_rows(settings))
 
 
 def _open_tables(settings: Settings) -> PostgresTables:
