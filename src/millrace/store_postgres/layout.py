@@ -131,6 +131,11 @@ def _make(db: Connection[Any]) -> None:
             "SELECT create_hypertable('readings', 'time', chunk_time_interval => interval '1 day',"
             " create_default_indexes => false)"
         )
+        db.execute(
+            "ALTER TABLE readings SET (timescaledb.compress,"
+            " timescaledb.compress_segmentby = 'series_id', timescaledb.compress_orderby = 'time')"
+        )
+        db.execute("SELECT add_compression_policy('readings', interval '7 days')")
     db.execute(_TIME_INDEX)
     db.execute(_COMMITS)
     # Frames are packed already; trying to compress them again costs time.

@@ -209,8 +209,12 @@ class PostgresLedger:
     def _write_rows(self, db: Connection[Any], readings: Readings) -> None:
         if self._rows is None or not len(readings):
             return
+        if self._has_chunks:
+            # Late readings open compressed batches; a bound on that would refuse the commit for
+            # ever, and ours is the size of a commit (D-29).
+            db.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
         try:
-            self._rows.write(db, columns_of(readings))
+            self._rows.write(db, columns_of(readings), has_chunks=bool(self._has_chunks))
         except errors.CheckViolation as error:
             # Retention has removed the day while this went on.
             self._room.clear()

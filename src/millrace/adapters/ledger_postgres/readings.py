@@ -78,15 +78,22 @@ class ReadingRows:
     def __init__(self) -> None:
         self._patience = 0
 
-    def write(self, db: Connection[Any], columns: Columns) -> None:
-        """Write readings within the transaction of the caller."""
+    def write(self, db: Connection[Any], columns: Columns, *, has_chunks: bool = False) -> None:
+        """Write readings within the transaction of the caller.
+
+        `has_chunks` is for TimescaleDB, where days may be compressed.
+        """
         if self._patience:
             self._patience -= 1
         elif tried(db, columns):
             return
         else:
             self._patience = PATIENCE
-        merge(db, columns)
+        if has_chunks:
+            # An UPDATE would unpack all of a compressed day, this only what it meets.
+            upsert(db, columns)
+        else:
+            merge(db, columns)
 
 
 def tried(db: Connection[Any], columns: Columns) -> bool:

@@ -61,7 +61,10 @@ class PostgresSeries:
         before_day = before_ns // (DAY_US * 1000)
         bound = (instant(before_day * DAY_US),)
         with self._session.transaction() as db:
-            days = retire(db, before_day)
+            if has_chunks(db):
+                days = len(db.execute("SELECT drop_chunks('readings', %s)", bound).fetchall())
+            else:
+                days = retire(db, before_day)
             for level in LEVELS:
                 db.execute(f"DELETE FROM {level.name} WHERE bucket < %s".encode(), bound)  # noqa: S608
         return days
