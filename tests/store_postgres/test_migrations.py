@@ -196,7 +196,23 @@ def test_reg082_views_of_older_systems(postgres_url: str) -> None:
             db.execute(f'SELECT * FROM "VtDevice".{view}'.encode())  # noqa: S608 - own names
 
 
-def test_a_wrong_password_or_database_is_said(postgres: Postgres) -> None:
+def test_what_a_user_may_not_do_is_said_with_a_remedy(
+    postgres: Postgres, postgres_url: str
+) -> None:
+    postgres.ask("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN")
+    with pytest.raises(StopError, match="permission denied") as caught:
+        migrate(postgres_url.replace("millrace@", "guest@"))
+    assert "own the schema" in caught.value.remedy
+    with (
+        closing(PostgresTables(postgres_url)) as tables,
+        pytest.raises(StopError) as caught,
+        tables.reading() as asked,
+    ):
+        asked.rows("SELECT 1 FROM devices")
+    assert "millrace migrate" in caught.value.remedy
+
+
+def test_a_database_that_is_not_there_is_said(postgres: Postgres) -> None:
     with pytest.raises(RetryError, match="does not exist"):
         require_ready(postgres.url("nowhere"))
 

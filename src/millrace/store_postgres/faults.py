@@ -48,9 +48,18 @@ def refusals() -> Iterator[None]:
         raise RejectError("store_rejected", text or type(error).__name__) from error
 
 
+_REMEDIES: Final = (
+    (errors.InsufficientPrivilege, "let the user of store.url own the schema and its tables"),
+    (errors.UndefinedTable, "run `millrace migrate`"),
+    (errors.UndefinedColumn, "run `millrace migrate`"),
+)
+_REPORT: Final = "this is a fault; report it with the log"
+
+
 def translate(error: psycopg.Error) -> MillraceError:
     """Return the error of Millrace that stands for an error of PostgreSQL."""
     text = str(error).strip().partition("\n")[0]
     if isinstance(error, _PASSING):
         return RetryError(f"PostgreSQL: {text}")
-    return StopError(f"PostgreSQL refused: {text}", "this is a fault; report it with the log")
+    remedies = (remedy for kind, remedy in _REMEDIES if isinstance(error, kind))
+    return StopError(f"PostgreSQL refused: {text}", next(remedies, _REPORT))
