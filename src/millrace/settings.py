@@ -119,9 +119,9 @@ class StoreSettings(Section):
 
 
 class SeriesSettings(Section):
-    """Sealed history."""
+    """Sealed history, and stores that readings are copied to beside it."""
 
-    url: str = ""
+    url: str | list[str] = ""
     max_per_device: int = Field(default=1000, ge=1)
     max_total: int = Field(default=1_000_000, ge=1)
     retention_s: int | None = Field(default=None, ge=86_400)
@@ -166,6 +166,18 @@ class S3Settings(Section):
     path_style: bool = True
     timeout_s: float = Field(default=30.0, ge=1, le=300)
     conditional_put: bool = True
+
+
+class InfluxSettings(Section):
+    """What is written to the store of `influxdb://` and `influxdbs://`."""
+
+    org: str = "iot-org"
+    bucket: str = "iot-metrics"
+    sensors_bucket: str = "sensor-data"
+    token: SecretStr = SecretStr("")
+    token_file: Path | None = None
+    timeout_s: float = Field(default=10.0, ge=1, le=300)
+    batch_lines: int = Field(default=5000, ge=1, le=100_000)
 
 
 class ApiSettings(Section):
@@ -270,6 +282,7 @@ class Settings(BaseSettings):
     live: LiveSettings = LiveSettings()
     archive: ArchiveSettings = ArchiveSettings()
     s3: S3Settings = S3Settings()
+    influx: InfluxSettings = InfluxSettings()
     api: ApiSettings = ApiSettings()
     monitor: MonitorSettings = MonitorSettings()
     logging: LoggingSettings = LoggingSettings()

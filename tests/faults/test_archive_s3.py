@@ -20,7 +20,7 @@ from millrace.ports.archive import Archive
 from millrace.tend.archive import ArchiveOptions, Archiver, ArchiveSources
 from tests.contracts.hot_memory import SECOND_NS, START_NS
 from tests.faults.seal_child import FilePositions, LogOutcomes
-from tests.servers.fault_proxy import Asked, Fault, Plan, running_proxy
+from tests.servers.fault_proxy import AWAY, Asked, Fault, Plan, running_proxy
 from tests.servers.s3 import S3Server, running_moto, running_rclone
 
 pytestmark = pytest.mark.services
@@ -55,7 +55,7 @@ def log(tmp_path: Path) -> Path:
 def failing(seed: int) -> Plan:
     """Return a plan in which three of ten requests fail, in any way but by silence."""
     random = Random(seed)
-    kinds = [fault for fault in Fault if fault is not Fault.HANG]
+    kinds = [fault for fault in AWAY if fault is not Fault.HANG]
     return lambda _asked: random.choice(kinds) if random.random() < 0.3 else None
 
 

@@ -16,15 +16,22 @@ from urllib.parse import urlsplit
 
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
 
+PARTIAL = b'{"code":"invalid","message":"partial write: field type conflict dropped=1"}'
+
 
 class Fault(Enum):
     """What may go wrong with one request."""
 
     ERROR_500 = auto()
     SLOW_DOWN_503 = auto()
+    REFUSE_400 = auto()  # as InfluxDB refuses lines
     HANG = auto()  # the request is taken, nothing is answered
     CUT_REQUEST = auto()  # the connection ends before the server has seen anything
     CUT_ANSWER = auto()  # the server has done it, the answer is lost
+
+
+# All that is worth a second attempt.
+AWAY = [fault for fault in Fault if fault is not Fault.REFUSE_400]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,7 @@ class Asked:
     number: int
     method: str
     path: str
+    body: bytes = b""
 
 
 Plan = Callable[[Asked], Fault | None]
@@ -50,10 +58,10 @@ class FaultProxy:
         self.upstream = urlsplit(upstream).netloc
         self._lock = threading.Lock()
 
-    def decide(self, method: str, path: str) -> Fault | None:
+    def decide(self, method: str, path: str, body: bytes) -> Fault | None:
         """Count a request, and return what goes wrong with it."""
         with self._lock:
-            asked = Asked(len(self.asked) + 1, method, path)
+            asked = Asked(len(self.asked) + 1, method, path, body)
             self.asked.append(asked)
             fault = self.plan(asked)
             self.faults += fault is not None
@@ -96,13 +104,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = self.faults.decide(self.command, self.path)
+        fault = self.faults.decide(self.command, self.path, body)
         if fault is None or fault is Fault.CUT_ANSWER:
             status, headers, answer = self._pass_on(body)
         elif fault is Fault.ERROR_500:
             status, headers, answer = 500, [], b"<Error><Code>InternalError</Code></Error>"
         elif fault is Fault.SLOW_DOWN_503:
             status, headers, answer = 503, [], SLOW_DOWN
+        elif fault is Fault.REFUSE_400:
+            status, headers, answer = 400, [], PARTIAL
         else:
             if fault is Fault.HANG:
                 self.faults.released.wait(30)

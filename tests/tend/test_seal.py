@@ -161,3 +161,19 @@ def test_d31_what_is_sealed_stays_until_readers_have_looked() -> None:
     assert len(rig.hot.hot(0)) == 1
     again.run_once(START_NS + 71 * SECOND_NS)
     assert rig.hot.hot(0) == []
+
+
+def test_d28_what_another_reader_has_not_copied_is_not_forgotten() -> None:
+    rig, copied = Rig(), [0]
+    rig.sealer = Sealer(rig.hot, rig.series, LIMITS, lambda: copied[0])
+    for _ in range(3):
+        rig.commit(100)
+        rig.sealer.run_once(START_NS)
+    assert rig.series.sealed_through() == 3
+    assert [batch.id for batch in rig.hot.hot(0)] == [1, 2, 3]
+    copied[0] = 2
+    rig.sealer.run_once(START_NS)
+    assert [batch.id for batch in rig.hot.hot(0)] == [3]
+    copied[0] = 9
+    rig.sealer.run_once(START_NS)
+    assert rig.hot.hot(0) == []

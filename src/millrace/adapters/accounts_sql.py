@@ -40,7 +40,8 @@ class SqlAccounts:
     def needed(self) -> dict[int, int]:
         with self._tables.reading() as asked:
             positions = asked.rows(
-                "SELECT partition_no, min(next_offset) FROM positions GROUP BY partition_no"
+                "SELECT partition_no, min(next_offset) FROM positions"
+                " WHERE stream <> 'hot_batches' GROUP BY partition_no"
             )
             snapshots = asked.rows(_SNAPSHOTS)
         needed = {int(partition): int(offset) for partition, offset in positions}

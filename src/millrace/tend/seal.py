@@ -7,7 +7,7 @@ the series look at them from time to time only, forgetting waits until all of th
 Source: D-30; F4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from millrace.ports.series import READING_SCHEMA, SeriesWriter
 _FETCH = 500
 # Forgetting shares the ledger with the pump; a slice is one short transaction (D-20).
 _FORGET = 200
+_ALL = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,20 @@ class SealLimits:
 
 
 class Sealer:
-    """Moves hot batches into the series."""
+    """Moves hot batches into the series.
+
+    `copied_through` returns the batch up to which every other reader of hot batches has come.
+    """
 
     def __init__(
-        self, hot: HotReadings, series: SeriesWriter, limits: SealLimits | None = None
+        self,
+        hot: HotReadings,
+        series: SeriesWriter,
+        limits: SealLimits | None = None,
+        copied_through: Callable[[], int] = lambda: _ALL,
     ) -> None:
         self._hot = hot
+        self._copied_through = copied_through
         self._series = series
         self._limits = limits or SealLimits()
         self._waiting: list[HotBatch] = []
@@ -115,13 +124,13 @@ class Sealer:
 
     def _forget(self, up_to_id: int) -> bool:
         """Forget slice by slice; return False when the ledger holds some of it back for now."""
-        oldest = self._hot.hot(0, 1)
-        while oldest and oldest[0].id <= up_to_id:
-            if not self._hot.forget_hot(min(oldest[0].id + _FORGET - 1, up_to_id)):
+        oldest, last = self._hot.hot(0, 1), min(up_to_id, self._copied_through())
+        while oldest and oldest[0].id <= last:
+            if not self._hot.forget_hot(min(oldest[0].id + _FORGET - 1, last)):
                 return False
             crashpoint("seal_while_forgetting")
             oldest = self._hot.hot(0, 1)
-        return True
+        return last == up_to_id
 
 
 def rows_of(batches: Sequence[HotBatch]) -> pa.Table:

@@ -21,6 +21,7 @@ from millrace.wiring.setup import open_books
 Examine = Callable[[Settings], str]
 
 MIN_FREE_BYTES = 500_000_000
+_MANY_BATCHES = 1000
 
 
 class Finding(NamedTuple):
@@ -100,6 +101,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         ("books", _books),
         ("devices", _devices),
         ("archive", _archive),
+        ("copies", _copies),
     )
     each = {**dict(examinations), **dict(_outside(settings))}
     return [_examined(name, examine, settings) for name, examine in each.items()]
@@ -135,6 +137,16 @@ def _books(settings: Settings) -> str:
             "keep the data folder as it is and report this",
         )
     return f"balanced; {result.lag:,} messages wait, {result.open_letters:,} dead letters are open"
+
+
+def _copies(settings: Settings) -> str:
+    if not series_urls.sink_urls(settings):
+        return "readings are copied to no other store"
+    from millrace.wiring.sinks import copied_through
+
+    with stores.open_store(settings) as store:
+        waiting = len(store.hot().hot(copied_through(settings, store)(), _MANY_BATCHES))
+    return f"{'at least ' * (waiting == _MANY_BATCHES)}{waiting:,} commits wait to be copied"
 
 
 def _archive(settings: Settings) -> str:

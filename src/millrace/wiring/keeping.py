@@ -1,4 +1,7 @@
-"""The keeper of history: seal, compact, retire in one lane, archive in another (role tend)."""
+"""The keeper of history (role tend): seal, compact and retire in one lane, archive in another.
+
+A store beside the history has a third.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -22,7 +25,8 @@ from millrace.wiring.archives import open_archive
 from millrace.wiring.families import codecs
 from millrace.wiring.histories import open_writer
 from millrace.wiring.logs import open_log_reader
-from millrace.wiring.series_urls import forget_after_ns
+from millrace.wiring.series_urls import forget_after_ns, sink_urls
+from millrace.wiring.sinks import copied_through, sink_lane
 from millrace.wiring.stores import open_store
 
 
@@ -32,20 +36,25 @@ def keeper_lanes(settings: Settings, metrics: Metrics | None = None) -> Lanes:
     `metrics` are those of the core when it runs in the same process.
     """
     core = (metrics or Metrics([])).core
-    return Lanes([partial(_series_lane, settings), partial(_archive_lane, settings, core)])
+    lanes = [partial(_series_lane, settings), partial(_archive_lane, settings, core)]
+    if sink_urls(settings):
+        lanes.append(partial(sink_lane, settings))
+    return Lanes(lanes)
 
 
 @contextmanager
 def _series_lane(settings: Settings) -> Iterator[Keeper]:
     with ExitStack() as stack:
-        hot = stack.enter_context(open_store(settings)).hot(writing=True)
+        store = stack.enter_context(open_store(settings))
+        hot = store.hot(writing=True)
         series = stack.enter_context(open_writer(settings))
         limits = SealLimits(
             rows=settings.series.seal_readings,
             age_ns=settings.series.seal_after_s * 1_000_000_000,
             forget_after_ns=forget_after_ns(settings),
         )
-        chores = series_chores(Sealer(hot, series, limits), series, _retention(settings))
+        sealer = Sealer(hot, series, limits, copied_through(settings, store))
+        chores = series_chores(sealer, series, _retention(settings))
         yield Keeper(chores, SystemClock())
 
 

@@ -5,15 +5,23 @@ Source: architecture.md 3.
 
 from millrace.errors import UsageError
 from millrace.settings import Settings
-from millrace.wiring.urls import known, path_of, scheme_of
+from millrace.wiring.secrets import secret
+from millrace.wiring.urls import address_of, known, path_of, scheme_of
 
 # Readers of a table in a bucket look at it every two seconds (`BucketStorage.look_every_s`).
 _FORGET_AFTER_NS = 10_000_000_000
+_SINKS = ("influxdb", "influxdbs")
 
 
 def check(settings: Settings) -> None:
     """Raise UsageError when `series.url` cannot be right."""
     url = table_url(settings)
+    if scheme_of(url) in _SINKS:
+        raise UsageError(
+            f"series.url: {url} comes first, and cannot answer queries",
+            "name the history first, and InfluxDB after it",
+        )
+    _check_sinks(settings)
     scheme = known("series.url", url, "delta", "delta+s3", "postgresql")
     if has_rows(settings):
         return
@@ -31,10 +39,10 @@ def has_rows(settings: Settings) -> bool:
     Raises:
         UsageError: It is said to be rows of another database than the store.
     """
-    urls = settings.urls()
-    if scheme_of(str(urls["series"])) != "postgresql":
+    url = table_url(settings)
+    if scheme_of(url) != "postgresql":
         return False
-    if urls["series"] != urls["store"]:
+    if url != settings.urls()["store"]:
         raise UsageError(
             "series.url names a PostgreSQL database that is not the one of store.url",
             "readings become rows with the positions of their messages: name the same database",
@@ -43,10 +51,33 @@ def has_rows(settings: Settings) -> bool:
 
 
 def table_url(settings: Settings) -> str:
-    """Return the URL of the table of sealed history."""
-    return str(settings.urls()["series"])
+    """Return the URL of the history, which answers queries."""
+    return _urls(settings)[0]
 
 
 def forget_after_ns(settings: Settings) -> int:
     """Return how long sealed batches must stay in the ledger, until all readers have looked."""
     return _FORGET_AFTER_NS if scheme_of(table_url(settings)) == "delta+s3" else 0
+
+
+def sink_urls(settings: Settings) -> list[str]:
+    """Return the URLs of the stores that readings are copied to."""
+    return _urls(settings)[1:]
+
+
+def _urls(settings: Settings) -> list[str]:
+    chosen = settings.urls()["series"]
+    return [chosen] if isinstance(chosen, str) else chosen
+
+
+def _check_sinks(settings: Settings) -> None:
+    urls = sink_urls(settings)
+    for url in urls:
+        known("series.url", url, "influxdb", "influxdbs")
+        address_of(url, setting="series.url", default_port=8086)
+    if len(urls) > 1:
+        raise UsageError(
+            "series.url: readings are copied to one InfluxDB only",
+            "let that one replicate to others",
+        )
+    secret("influx.token", settings.influx.token, settings.influx.token_file)

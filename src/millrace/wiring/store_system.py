@@ -13,6 +13,7 @@ from millrace.ports.fleet import Fleet
 from millrace.ports.ledger import StoredHotReadings, StoredLedger
 from millrace.ports.live import LiveRows
 from millrace.ports.registry import Registry
+from millrace.ports.sink import SinkProgress
 from millrace.schema.tables import Tables
 from millrace.settings import Settings
 
@@ -42,6 +43,10 @@ class Store(Protocol):
 
     def archive_progress(self) -> ArchiveProgress:
         """Return how far the archive has come."""
+        ...
+
+    def sink_progress(self, reader: str) -> SinkProgress:
+        """Return how far a store beside the history has come."""
         ...
 
     def ledger(self) -> StoredLedger:

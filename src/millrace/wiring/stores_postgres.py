@@ -14,6 +14,7 @@ from millrace.adapters.archive_progress_sql import SqlArchiveProgress
 from millrace.adapters.fleet_sql import SqlFleet
 from millrace.adapters.live_sql import SqlLiveRows
 from millrace.adapters.registry_sql import SqlRegistry
+from millrace.adapters.sink_progress_sql import SqlSinkProgress
 from millrace.errors import StopError, UsageError
 from millrace.ports.ledger import StoredHotReadings, StoredLedger
 from millrace.settings import Settings
@@ -49,6 +50,9 @@ class PostgresStore:
 
     def archive_progress(self) -> SqlArchiveProgress:
         return SqlArchiveProgress(self._tables("archive"), stream=places.STREAM)
+
+    def sink_progress(self, reader: str) -> SqlSinkProgress:
+        return SqlSinkProgress(self._tables("copies"), reader=reader)
 
     def ledger(self) -> StoredLedger:
         # Only the pump pays for what packs readings.

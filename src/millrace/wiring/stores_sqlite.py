@@ -14,6 +14,7 @@ from millrace.adapters.fleet_sql import SqlFleet
 from millrace.adapters.hot_sqlite import SqliteHotReadings
 from millrace.adapters.live_sql import SqlLiveRows
 from millrace.adapters.registry_sql import SqlRegistry
+from millrace.adapters.sink_progress_sql import SqlSinkProgress
 from millrace.errors import StopError
 from millrace.ports.ledger import StoredLedger
 from millrace.settings import Settings
@@ -44,6 +45,9 @@ class SqliteStore:
 
     def archive_progress(self) -> SqlArchiveProgress:
         return SqlArchiveProgress(self._tables(read_only=False), stream=places.STREAM)
+
+    def sink_progress(self, reader: str) -> SqlSinkProgress:
+        return SqlSinkProgress(self._tables(read_only=False), reader=reader)
 
     def ledger(self) -> StoredLedger:
         # Only the pump pays for what packs readings.
