@@ -118,6 +118,15 @@ class LedgerContract:
         assert frame["series_id"] == done.series_ids
         assert frame["attr_id"] == [done.attr_ids[0]] * 2
 
+    def test_ids_of_new_series_grow_in_the_order_given(self, ledger: Ledger, version: int) -> None:
+        work = effects(Advance(0, 0, 1), version=version, rows=readings([-1]))
+        work.new_attributes = ["{}"]
+        keys = [SeriesKey("d", name, "") for name in ("voltage", "current", "amount", "Zone")]
+        work.new_series = [NewSeries(key, None) for key in keys]
+        done = ledger.commit(work)
+        assert sorted(done.series_ids) == list(done.series_ids)
+        assert dict(ledger.series(["d"])) == dict(zip(keys, done.series_ids, strict=True))
+
     def test_known_series_keeps_its_id(self, ledger: Ledger, version: int) -> None:
         ids = []
         for n in range(2):

@@ -36,10 +36,10 @@ _SERIES_LOCK: Final = 0x6D72_0003
 _NEW_SERIES: Final = """INSERT INTO series (device_id, metric, channel, unit, created_at)
     SELECT n.device_id, n.metric, n.channel, n.unit, %(now)s
     FROM unnest(%(devices)s::text[], %(metrics)s::text[], %(channels)s::text[], %(units)s::text[])
-    AS n (device_id, metric, channel, unit)
+    WITH ORDINALITY AS n (device_id, metric, channel, unit, place)
     WHERE NOT EXISTS (SELECT FROM series s WHERE s.device_id = n.device_id
         AND s.metric = n.metric AND s.channel = n.channel)
-    ORDER BY n.device_id, n.metric, n.channel ON CONFLICT DO NOTHING"""
+    ORDER BY n.place ON CONFLICT DO NOTHING"""
 _NEW_UNITS: Final = """UPDATE series s SET unit = n.unit
     FROM unnest(%(devices)s::text[], %(metrics)s::text[], %(channels)s::text[], %(units)s::text[])
     AS n (device_id, metric, channel, unit)
@@ -111,7 +111,8 @@ def name_series(db: Connection[Any], new: Sequence[NewSeries], now: str) -> list
     """Return the ids of series, making those that are not there.
 
     Who makes series holds a lock until the end of the transaction: so a reader that follows them
-    by id never sees a higher one before a lower one.
+    by id never sees a higher one before a lower one. Ids grow in the order of `new`: readings of
+    one moment are listed by them, and the list must not depend on the database.
     """
     if not new:
         return []
