@@ -139,14 +139,32 @@ async def _pumping(settings: Settings, life: Life, started: asyncio.Event, role:
 
 async def tend(settings: Settings, life: Life, started: asyncio.Event) -> None:
     """The keeper of history: seal, compact, archive, retire."""
-    from millrace.wiring.keeping import keeper_lanes  # noqa: PLC0415 - see the module
+    from millrace.wiring.health import serve_health  # noqa: PLC0415 - see the module
+    from millrace.wiring.keeping import (  # noqa: PLC0415
+        keeper_health,
+        keeper_lanes,
+        keeper_metrics,
+    )
     from millrace.wiring.logs import log_is_there  # noqa: PLC0415
 
     await log_is_there(settings, life.over)
-    life.announce("tend", {})
-    started.set()
-    lanes = keeper_lanes(settings, life.core_metrics)
-    await asyncio.to_thread(lanes.run, life.over_in_threads)
+    if life.core_metrics is not None:  # the role beside it in this process tells how that is
+        life.announce("tend", {})
+        started.set()
+        lanes = keeper_lanes(settings, life.core_metrics)
+        await asyncio.to_thread(lanes.run, life.over_in_threads)
+        return
+    metrics = keeper_metrics()
+    lanes = keeper_lanes(settings, metrics)
+
+    def ready(address: str) -> None:
+        life.announce("tend", {"tend metrics": f"http://{address}/metrics"})
+        started.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_ending(asyncio.to_thread(lanes.run, life.over_in_threads), life))
+        health = keeper_health(lanes, metrics)
+        await serve_health(health, settings, "tend", over=life.over, ready=ready)
 
 
 async def serve(settings: Settings, life: Life, started: asyncio.Event) -> None:

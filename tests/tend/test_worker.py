@@ -1,12 +1,14 @@
 """The keeper: pace, back-off, lanes."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from millrace.adapters.clock_manual import ManualClock
+from millrace.adapters.clock_system import SystemClock
 from millrace.errors import RetryError, StopError
 from millrace.tend.worker import Chore, Keeper, Lanes
 
@@ -88,3 +90,46 @@ def test_lanes_open_and_close_in_their_own_threads_and_end_together() -> None:
     over = threading.Event()
     over.set()
     Lanes([good]).run(over)
+
+
+def test_lanes_are_well_once_open_and_while_no_chore_waits() -> None:
+    over, is_away = threading.Event(), threading.Event()
+
+    def run(_: int) -> int:
+        if is_away.is_set():
+            raise RetryError("no answer")
+        return 0
+
+    @contextmanager
+    def lane() -> Iterator[Keeper]:
+        yield Keeper([Chore("archive", 0.0, run)], SystemClock())
+
+    lanes = Lanes([lane])
+    with pytest.raises(RetryError, match="open"):
+        lanes.check()
+    thread = threading.Thread(target=lanes.run, args=(over,))
+    thread.start()
+    try:
+        wait_until(lambda: is_well(lanes))
+        is_away.set()
+        wait_until(lambda: not is_well(lanes))
+        with pytest.raises(RetryError, match="archive: no answer"):
+            lanes.check()
+    finally:
+        over.set()
+        thread.join()
+
+
+def is_well(lanes: Lanes) -> bool:
+    try:
+        lanes.check()
+    except RetryError:
+        return False
+    return True
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -85,6 +85,20 @@ class Lanes:
 
     def __init__(self, lanes: Sequence[OpenLane]) -> None:
         self._lanes = tuple(lanes)
+        self._keepers: list[Keeper] = []
+
+    def check(self) -> None:
+        """Return when every lane works; for any thread.
+
+        Raises:
+            RetryError: One is not open yet, or a chore waits for what is away.
+        """
+        if len(self._keepers) < len(self._lanes):
+            raise RetryError("not all is open yet")
+        for keeper in self._keepers:
+            for chore in keeper.chores:
+                if chore.last_error:
+                    raise RetryError(f"{chore.name}: {chore.last_error}")
 
     def run(self, over: threading.Event) -> None:
         """Run all lanes until `over` is set or one of them ends.
@@ -94,7 +108,9 @@ class Lanes:
         """
         ended = threading.Event()
         with ThreadPoolExecutor(len(self._lanes), "tend") as pool:
-            running: list[Future[None]] = [pool.submit(_run, one, ended) for one in self._lanes]
+            running: list[Future[None]] = [
+                pool.submit(self._run, one, ended) for one in self._lanes
+            ]
             while not over.is_set():
                 done, _ = wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
                 if done:
@@ -103,7 +119,7 @@ class Lanes:
         for one in running:
             one.result()
 
-
-def _run(lane: OpenLane, ended: threading.Event) -> None:
-    with lane() as keeper:
-        keeper.run(ended)
+    def _run(self, lane: OpenLane, ended: threading.Event) -> None:
+        with lane() as keeper:
+            self._keepers.append(keeper)
+            keeper.run(ended)

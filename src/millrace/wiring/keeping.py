@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
+from millrace import __version__
 from millrace.adapters.clock_system import SystemClock
 from millrace.decode.router import Router
 from millrace.errors import RejectError
 from millrace.model.series import SeriesBook
 from millrace.observe import Metrics
 from millrace.observe.metrics import CoreMetrics
+from millrace.serve.role_health import RoleHealth
 from millrace.settings import Settings
 from millrace.tend.archive import ArchiveOptions, Archiver, ArchiveSources
 from millrace.tend.chores import archive_chores, series_chores
@@ -40,6 +42,16 @@ def keeper_lanes(settings: Settings, metrics: Metrics | None = None) -> Lanes:
     if sink_urls(settings):
         lanes.append(partial(sink_lane, settings))
     return Lanes(lanes)
+
+
+def keeper_metrics() -> Metrics:
+    """Return the metrics of the keeper in a process of its own."""
+    return Metrics(["core"], version=__version__)
+
+
+def keeper_health(lanes: Lanes, metrics: Metrics) -> RoleHealth:
+    """Return health and metrics of the keeper, ready while no chore waits for what is away."""
+    return RoleHealth(metrics, {"chores": lanes.check})
 
 
 @contextmanager
