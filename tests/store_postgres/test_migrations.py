@@ -15,7 +15,7 @@ from millrace.errors import RetryError, StopError, UsageError
 from millrace.schema import ddl
 from millrace.schema.history import NEEDED
 from millrace.store_postgres.migrations import migrate, require_ready
-from millrace.store_postgres.place import conninfo_of, place_url, shown
+from millrace.store_postgres.place import conninfo_of, place_url
 from millrace.store_postgres.tables import PostgresTables
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import Postgres, running_postgres
@@ -230,7 +230,6 @@ def test_a_database_that_is_not_there_is_said(postgres: Postgres) -> None:
 )
 def test_a_password_comes_from_its_file(url: str, password: str | None, placed: str) -> None:
     assert place_url(url, password=password) == placed
-    assert shown(placed) == url
 
 
 @pytest.mark.parametrize("url", ["postgresql:///d", "postgresql://h", "postgresql://h:x/d"])

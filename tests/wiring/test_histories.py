@@ -70,3 +70,21 @@ def test_a56_the_token_is_given_once() -> None:
     with pytest.raises(UsageError, match="both are given") as raised:
         check(several("delta:///data/x", INFLUX, token="a-token", token_file="/nowhere"))  # noqa: S106
     assert "a-token" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        ("influxdb://me:hush@h:8086", "influx.token_file"),
+        ("influxdb://hush@h:8086", "influx.token_file"),
+        ("influxdb://h:8086?token=hush", "influx.token_file"),
+        ("postgresql://me:hush@h/d", "store.password_file"),
+        ("postgresql://me@h/d?password=hush", "store.password_file"),
+    ],
+)
+def test_a_secret_in_a_url_is_refused(url: str, remedy: str) -> None:
+    urls = ["delta:///data/x", url] if url.startswith("influx") else [url]
+    with pytest.raises(UsageError) as raised:
+        check(several(*urls))
+    assert remedy in raised.value.remedy
+    assert "hush" not in str(raised.value)

@@ -10,6 +10,7 @@ from rich.table import Table
 from millrace.cli.configured import settings_from, sound
 from millrace.cli.options import AsJson, Data
 from millrace.errors import RetryError, StopError
+from millrace.observe.urls import MASK, shown
 from millrace.wiring.checks import Finding, diagnose, faults, outside
 
 SECRET_WORDS = ("password", "secret", "token")
@@ -21,7 +22,7 @@ def check(data: Data = None, *, as_json: AsJson = False) -> None:
     Then ask the systems outside that they name; exit 3 when one does not answer.
     """
     settings = settings_from(data)
-    tree = {**settings.model_dump(mode="json"), "urls": settings.urls()}
+    tree = _masked({**settings.model_dump(mode="json"), "urls": settings.urls()})
     found = faults(settings)
     asked = [] if found else outside(settings)
     if as_json:
@@ -74,6 +75,16 @@ def _flat(tree: object, prefix: str = "") -> list[tuple[str, str]]:
         for name, value in tree.items():
             rows += _flat(value, f"{prefix}.{name}" if prefix else str(name))
         return rows
-    is_secret = any(word in prefix for word in SECRET_WORDS) and not prefix.endswith("_file")
-    shown = "********" if is_secret and tree else orjson.dumps(tree).decode()
-    return [(prefix, shown)]
+    return [(prefix, orjson.dumps(tree).decode())]
+
+
+def _masked(tree: object, name: str = "") -> object:
+    """Return a tree of settings without its secrets; `name` is what the tree is called."""
+    if isinstance(tree, dict):
+        return {key: _masked(value, f"{name}.{key}") for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_masked(value, name) for value in tree]
+    is_secret = any(word in name for word in SECRET_WORDS) and not name.endswith("_file")
+    if is_secret and tree:
+        return MASK
+    return shown(tree) if isinstance(tree, str) else tree

@@ -23,6 +23,7 @@ from millrace.errors import StopError, UsageError
 from millrace.flow.life import Life
 from millrace.flow.mqtt_link import Address
 from millrace.model.instants import parse_instant
+from millrace.observe.urls import shown
 from millrace.settings import Settings
 from millrace.simulate.acts import Device
 from millrace.simulate.faults import Shares
@@ -35,6 +36,7 @@ from millrace.wiring.simulated import simulated_profiles, system_clock
 
 SHOWN_EVERY_S = 1.0
 PLAIN_EVERY_S = 10.0
+_FORM = "write it like mqtt://host:1883"
 PORTS = {"mqtt": 1883, "mqtts": 8883, "endpoint": 1883}
 
 Made = tuple[list[Device], Shares | None]
@@ -83,10 +85,10 @@ class Run:
         try:
             parts = urlsplit(url if "://" in url else f"mqtt://{url}")
             port = parts.port or PORTS.get(parts.scheme, 0)
-        except ValueError as error:
-            raise UsageError(f"--url {url}: {error}", "write it like mqtt://host:1883") from error
+        except ValueError:
+            raise UsageError(f"--url {shown(url)} is no URL", _FORM) from None
         if parts.scheme not in PORTS or not parts.hostname:
-            raise UsageError(f"--url {url} names no broker", "write it like mqtt://host:1883")
+            raise UsageError(f"--url {shown(url)} names no broker", _FORM)
         tls = ssl.create_default_context() if parts.scheme == "mqtts" else None
         return Access(
             Address(parts.hostname, port, tls),

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from millrace.errors import UsageError
+from millrace.observe.urls import shown
 
 PUBLIC: Final = "public"
 
@@ -47,19 +48,13 @@ def conninfo_of(url: str) -> tuple[str, str]:
     return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote))), schema
 
 
-def shown(url: str) -> str:
-    """Return a URL without its password, for people."""
-    parts = urlsplit(url)
-    user, at, address = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{address}"))
-
-
 def _checked(url: str) -> str:
     try:
         parts = urlsplit(url)
         is_whole = bool(parts.hostname and parts.path.strip("/")) and parts.port != 0
-    except ValueError as error:
-        raise UsageError(f"store.url is no URL: {error}", _FORM) from error
+    except ValueError:
+        # What Python says of a wrong port may be a part of a password.
+        raise UsageError("store.url is no URL", _FORM) from None
     if not is_whole:
         raise UsageError(f"store.url: {shown(url)} names no host and database", _FORM)
     return url

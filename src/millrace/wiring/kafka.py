@@ -20,7 +20,7 @@ from millrace.ports.public_stream import DEAD_LETTERS, DECODED, EVENTS
 from millrace.settings import Settings
 from millrace.wiring.families import codecs
 from millrace.wiring.secrets import secret
-from millrace.wiring.urls import address_of, scheme_of
+from millrace.wiring.urls import address_of, scheme_of, without_secret
 
 # What a packet may become in base64, beside the rest of its record.
 MAX_PACKET_BYTES: Final = 11 << 20
@@ -138,7 +138,10 @@ def cluster(settings: Settings) -> KafkaCluster:
     Raises:
         UsageError: The URL or the section [kafka] is wrong.
     """
-    servers = str(settings.urls()["log"]).partition("://")[2].partition("/")[0].split(",")
+    url = without_secret(
+        "log.url", str(settings.urls()["log"]), "write it into kafka.password_file"
+    )
+    servers = url.partition("://")[2].partition("/")[0].split(",")
     found = [address_of(one, setting="log.url", default_port=DEFAULT_PORT) for one in servers]
     return KafkaCluster(",".join(map(str, found)), _access(settings))
 

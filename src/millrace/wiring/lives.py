@@ -16,6 +16,7 @@ from millrace.adapters.clock_system import SystemClock
 from millrace.adapters.live_memory import MemoryLive
 from millrace.errors import RetryError, StopError, UsageError
 from millrace.observe import Metrics
+from millrace.observe.urls import shown
 from millrace.ports.cache import Cache
 from millrace.ports.fleet import Fleet
 from millrace.ports.live import Live
@@ -130,4 +131,4 @@ def examine(settings: Settings) -> str:
                 "start Redis, or correct live.url and live.password_file; nothing is lost without"
                 " it, and the database has more to do",
             ) from error
-    return f"{settings.live.url} writes and reads"
+    return f"{shown(settings.live.url)} writes and reads"

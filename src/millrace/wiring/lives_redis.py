@@ -14,7 +14,7 @@ from millrace.adapters.fleet_cached import Lifetimes
 from millrace.adapters.live_redis import RedisLink, RedisTarget
 from millrace.errors import UsageError
 from millrace.settings import Settings
-from millrace.wiring.urls import address_of, scheme_of
+from millrace.wiring.urls import address_of, scheme_of, without_secret
 
 DEFAULT_PORT: Final = 6379
 
@@ -50,8 +50,7 @@ def target(settings: Settings) -> RedisTarget:
     """
     chosen = settings.live
     parts = urlsplit(chosen.url)
-    if parts.password is not None:
-        raise UsageError("live.url holds a password", "write it into live.password_file")
+    without_secret("live.url", chosen.url, "write it into live.password_file")
     if parts.path not in ("", "/", "/0") or parts.query:
         raise UsageError(
             "live.url names a database or options; all keys live in database 0",

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from millrace.errors import UsageError
 from millrace.objects import S3Options
+from millrace.observe.urls import shown
 from millrace.settings import Settings
 from millrace.wiring.secrets import secret
 
@@ -20,11 +21,13 @@ def s3_options(settings: Settings, setting: str, url: str) -> S3Options:
     chosen, bucket = settings.s3, url.partition("://")[2]
     name, _, prefix = bucket.partition("/")
     if not name:
-        raise UsageError(f"{setting}: {url} names no bucket", "write it like s3://bucket/prefix")
+        raise UsageError(
+            f"{setting}: {shown(url)} names no bucket", "write it like s3://bucket/prefix"
+        )
     endpoint = urlsplit(chosen.endpoint)
     if chosen.endpoint and (endpoint.scheme not in ("http", "https") or not endpoint.hostname):
         raise UsageError(
-            f"s3.endpoint: {chosen.endpoint} is not an address of the web",
+            f"s3.endpoint: {shown(chosen.endpoint)} is not an address of the web",
             "write it like https://minio.example:9000, or leave it empty for Amazon's own",
         )
     secret_key = secret("s3.secret_key", chosen.secret_key, chosen.secret_key_file)

@@ -9,7 +9,14 @@ from typing import Any, Final
 
 from millrace.errors import UsageError
 from millrace.settings import Settings
-from millrace.wiring.urls import Address, address_of, known, path_of, scheme_of
+from millrace.wiring.urls import (
+    Address,
+    address_of,
+    known,
+    path_of,
+    scheme_of,
+    without_secret,
+)
 
 # Whoever reaches the API may do everything, so only this machine may (API-010, D-44).
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -27,7 +34,8 @@ def broker_urls(settings: Settings) -> list[str]:
     """Return the brokers to take messages from; the own endpoint stands alone.
 
     Raises:
-        UsageError: There is none, a scheme is not known, or the endpoint is one of several.
+        UsageError: There is none, a scheme is not known, or the endpoint is one of several, or
+            a URL holds a password.
     """
     chosen = settings.broker.url
     urls = [chosen] if isinstance(chosen, str) else chosen
@@ -37,6 +45,8 @@ def broker_urls(settings: Settings) -> list[str]:
             "broker.url names no broker, or the own endpoint beside others",
             "name one endpoint://, or one or more mqtt:// or mqtts://",
         )
+    for url in urls:
+        without_secret("broker.url", url, "write it into broker.password_file")
     return urls
 
 

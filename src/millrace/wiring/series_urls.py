@@ -4,21 +4,30 @@ Source: architecture.md 3.
 """
 
 from millrace.errors import UsageError
+from millrace.observe.urls import shown
 from millrace.settings import Settings
 from millrace.wiring.secrets import secret
-from millrace.wiring.urls import address_of, known, path_of, scheme_of
+from millrace.wiring.urls import address_of, known, path_of, scheme_of, without_secret
 
 # Readers of a table in a bucket look at it every two seconds (`BucketStorage.look_every_s`).
 _FORGET_AFTER_NS = 10_000_000_000
 _SINKS = ("influxdb", "influxdbs")
+_LEAVE_OUT = "leave it out; secrets have settings of their own"
+_REMEDIES = {
+    **dict.fromkeys(_SINKS, "write a token into influx.token_file"),
+    "postgresql": "write it into store.password_file",
+    "delta+s3": "write it into s3.secret_key_file",
+}
 
 
 def check(settings: Settings) -> None:
     """Raise UsageError when `series.url` cannot be right."""
     url = table_url(settings)
+    for each in _urls(settings):
+        without_secret("series.url", each, _REMEDIES.get(scheme_of(each), _LEAVE_OUT))
     if scheme_of(url) in _SINKS:
         raise UsageError(
-            f"series.url: {url} comes first, and cannot answer queries",
+            f"series.url: {shown(url)} comes first, and cannot answer queries",
             "name the history first, and InfluxDB after it",
         )
     _check_sinks(settings)
@@ -74,6 +83,8 @@ def _check_sinks(settings: Settings) -> None:
     urls = sink_urls(settings)
     for url in urls:
         known("series.url", url, "influxdb", "influxdbs")
+        if "@" in url:
+            raise UsageError("series.url names a user of InfluxDB", _REMEDIES["influxdb"])
         address_of(url, setting="series.url", default_port=8086)
     if len(urls) > 1:
         raise UsageError(

@@ -7,7 +7,6 @@ Source: REG-002 to REG-004, architecture.md 5.
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Final
-from urllib.parse import urlsplit
 
 from millrace.adapters.accounts_sql import SqlAccounts
 from millrace.adapters.archive_progress_sql import SqlArchiveProgress
@@ -26,6 +25,7 @@ from millrace.store_postgres.tables import PostgresTables
 from millrace.wiring import places
 from millrace.wiring.series_urls import has_rows
 from millrace.wiring.store_system import StoreSystem
+from millrace.wiring.urls import without_secret
 
 
 class PostgresStore:
@@ -78,9 +78,8 @@ def store_url(settings: Settings) -> str:
         UsageError: The URL or the file of the password is wrong.
     """
     chosen = settings.store
-    if urlsplit(chosen.url).password is not None:
-        raise UsageError("store.url holds a password", "write it into store.password_file")
-    return place_url(chosen.url, password=_password(settings))
+    url = without_secret("store.url", chosen.url, "write it into store.password_file")
+    return place_url(url, password=_password(settings))
 
 
 def _password(settings: Settings) -> str | None:

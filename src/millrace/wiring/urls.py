@@ -6,10 +6,14 @@ Source: architecture.md 3.
 """
 
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 from millrace.errors import UsageError
+from millrace.observe.urls import shown
+
+_ADDRESS: Final = "write it like 127.0.0.1:8080"
+_SECRETS: Final = {"password", "sslpassword", "token", "secret"}
 
 
 class Address(NamedTuple):
@@ -37,7 +41,7 @@ def path_of(url: str) -> Path:
     rest = url.partition("://")[2]
     if not rest.startswith("/") or len(rest) == 1:
         raise UsageError(
-            f"{url} names no path",
+            f"{shown(url)} names no path",
             f"write {scheme_of(url)}:///relative or //// for an absolute one",
         )
     return Path(rest[1:])
@@ -52,10 +56,11 @@ def address_of(text: str, *, setting: str, default_port: int | None = None) -> A
     try:
         parts = urlsplit(text if "://" in text else f"//{text}")
         port = default_port if parts.port is None else parts.port
-    except ValueError as error:
-        raise UsageError(f"{setting}: {text} is not HOST:PORT: {error}") from error
+    except ValueError:
+        # What Python says of a wrong port may be a part of a password.
+        raise UsageError(f"{setting}: {shown(text)} is not HOST:PORT", _ADDRESS) from None
     if not parts.hostname or port is None:
-        raise UsageError(f"{setting}: {text} is not HOST:PORT", "write it like 127.0.0.1:8080")
+        raise UsageError(f"{setting}: {shown(text)} is not HOST:PORT", _ADDRESS)
     return Address(parts.hostname, port)
 
 
@@ -68,7 +73,24 @@ def known(setting: str, url: str, *schemes: str) -> str:
     scheme = scheme_of(url)
     if scheme not in schemes:
         raise UsageError(
-            f"{setting}: {url} has a scheme that this release does not know",
+            f"{setting}: {shown(url)} has a scheme that this release does not know",
             f"use one of: {', '.join(f'{name}://' for name in schemes)}",
         )
     return scheme
+
+
+def without_secret(setting: str, url: str, remedy: str) -> str:
+    """Return a URL that holds no password and no token.
+
+    Raises:
+        UsageError: It holds one; `remedy` says where it belongs.
+    """
+    if shown(url) == url and not _has_secret(url):
+        return url
+    raise UsageError(f"{setting} holds a password or a token", remedy)
+
+
+def _has_secret(url: str) -> bool:
+    query = url.partition("?")[2].partition("#")[0]
+    names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
+    return not _SECRETS.isdisjoint(names)

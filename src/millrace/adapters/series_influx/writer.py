@@ -15,6 +15,7 @@ import httpx
 
 from millrace.adapters.series_influx.lines import Head, head_of, line_of
 from millrace.errors import RetryError
+from millrace.observe.urls import shown
 from millrace.ports.sink import Refused, SinkRows
 
 # The server has read the lines and will not take them, now or ever.
@@ -107,10 +108,10 @@ class InfluxSeries:
                 f"{self._options.url}/api/v2/write", params=where, content=packed
             )
         except httpx.HTTPError as error:
-            raise RetryError(f"{self._options.url}: {error}") from error
+            raise RetryError(f"{shown(self._options.url)}: {error}") from error
         if answer.is_success:
             return None
         said = f"{answer.status_code} {answer.text[:_SAID_CHARS]}"
         if answer.status_code in _REFUSED:
             return said
-        raise RetryError(f"{self._options.url}: bucket {bucket}: {said}")
+        raise RetryError(f"{shown(self._options.url)}: bucket {bucket}: {said}")
