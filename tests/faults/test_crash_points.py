@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.test_kill_processes import check, kill_all
+from tests.servers.ports import free_port
 from tests.whole.devices import CountingDevice, CountingMeter
-from tests.whole.stack import free_port, running
+from tests.whole.stack import running
 
 POINTS = {
     "edge": (

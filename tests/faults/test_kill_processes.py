@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.servers.ports import free_port
 from tests.whole.devices import CountingDevice, CountingMeter
-from tests.whole.stack import Stack, free_port, running
+from tests.whole.stack import Stack, running
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "20"))
 SOAK_S = float(os.environ.get("SOAK_S", "20"))

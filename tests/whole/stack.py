@@ -21,16 +21,11 @@ from typing import Any
 import psutil
 import psycopg
 
+from tests.servers.ports import free_port
+
 ROLES = ("ingest", "process")
 GAP_OPENED = "sequence_gap_opened"
 ROLE_WORDS = {"edge": "ingest", "core": "process", "serve": "serve"}
-
-
-def free_port() -> int:
-    """Return a port that nobody uses at the moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @dataclass

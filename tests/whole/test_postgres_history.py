@@ -19,10 +19,11 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.faults.test_crash_points import POINTS, die_at
 from tests.faults.test_kill_processes import check
+from tests.servers.ports import free_port
 from tests.servers.postgres import running_postgres
 from tests.servers.stores import prepared
 from tests.whole.devices import CountingDevice, CountingMeter, publish
-from tests.whole.stack import Stack, free_port, running
+from tests.whole.stack import Stack, running
 
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(300)]
 

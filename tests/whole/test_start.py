@@ -15,8 +15,9 @@ import pytest
 
 from millrace.wiring.out import _cursor_key
 from tests.servers.installed import program
+from tests.servers.ports import free_port
 from tests.whole.devices import publish
-from tests.whole.stack import Stack, free_pair, free_port
+from tests.whole.stack import Stack, free_pair
 
 
 def millrace(
