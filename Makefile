@@ -8,7 +8,7 @@ ARGS   ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test fast soak check format bench lock clean
+.PHONY: help setup demo test fast soak servers check format bench lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ fast: $(VENV)/.development ## Run the tests that need no server and no patience
 
 soak: $(VENV)/.development ## Kill everything again and again for ten minutes; SOAK_S=180 for three
 	SOAK_S=$${SOAK_S:-600} $(BIN)/python -m pytest -q tests/faults/test_kill_processes.py -k f6 $(ARGS)
+
+servers: $(VENV)/.development ## Run the servers of the tests until Ctrl-C, and print their URLs
+	@scripts/test-servers
+	@$(BIN)/python -m tests.servers
 
 check: $(VENV)/.development ## Format, lint, types, import contracts, documents
 	$(BIN)/ruff format --check .
