@@ -36,6 +36,7 @@ class Role:
     process: subprocess.Popen[bytes]
     out: Path
     log: Path
+    own: dict[str, str]
 
     @property
     def said(self) -> dict[str, str] | None:
@@ -107,8 +108,13 @@ class Cluster:
                 [sys.executable, "-m", "millrace", *words],
                 stdout=said, stderr=errors, env=environment, cwd=self.folder,
             )  # fmt: skip
-        self.roles[name] = Role(role, name, process, out, log)
+        self.roles[name] = Role(role, name, process, out, log, settings)
         return self.roles[name]
+
+    def restart(self, name: str) -> None:
+        """Start a process that has ended again, under its name."""
+        one = self.roles[name]
+        self.start(one.role, name, **one.own)
 
     def wait_until_ready(self) -> None:
         """Return when every process has said that it is ready."""

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 import pytest
 
+from tests.conformance.cluster import Cluster
 from tests.servers.kafka import Kafka
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.ports import free_port
@@ -58,11 +59,26 @@ class Combination:
             tree["live"] |= {"url": redis.url, "key_prefix": f"{prefix}:"}
         return tree, port
 
+    def start(self, cluster: Cluster) -> None:
+        """Start its processes; copies have names of their own."""
+        for role, copies in self.roles.items():
+            for number in range(copies):
+                name, own = f"{role}-{number}", dict[str, str]()
+                if copies > 1:
+                    own = {
+                        "MILLRACE_KAFKA__INSTANCE": name,
+                        "MILLRACE_BROKER__SHARE_GROUP": "millrace",
+                        "MILLRACE_BROKER__CLIENT_ID": f"{cluster.folder.name}-{name}",
+                    }
+                cluster.start(role, name, **own)
+        cluster.wait_until_ready()
+
     def _put_log(self, tree: dict[str, Any], server: Callable[[str], Any], prefix: str) -> None:
         if self.log == "kafka":
             kafka: Kafka = server("kafka")
             tree["log"] = {"url": f"kafka://{kafka.servers}/{prefix}"}
             tree["topics"] = {"partitions": PARTITIONS}
+            tree["kafka"] = {"session_s": 3}
 
     def _put_store(self, tree: dict[str, Any], server: Callable[[str], Any]) -> None:
         if self.store == "postgresql":
@@ -90,7 +106,7 @@ EMBEDDED: Final = Combination("embedded", {"up": 1})
 # One ingest: shared subscriptions spread the messages of one device, so order would be lost.
 CLUSTER: Final = Combination(
     "cluster", {**ALONE, "process": 2},
-    "mosquitto", "kafka", "postgresql", "delta+s3", "redis", "s3",
+    "mosquitto", "kafka", "postgresql", "postgresql", "redis", "s3",
 )  # fmt: skip
 MIXED: Final = (
     Combination("embedded, a process each", ALONE),
@@ -99,7 +115,7 @@ MIXED: Final = (
     Combination("kafka before sqlite", ALONE, log="kafka"),
     Combination(
         "endpoint and sqlite before the servers", ALONE,
-        store="postgresql", live="redis", archive="s3",
+        store="postgresql", series="postgresql", live="redis", archive="s3",
     ),
     Combination(
         "postgresql with a table in s3", ALONE, store="postgresql", series="delta+s3", archive="s3"

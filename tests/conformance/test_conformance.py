@@ -48,7 +48,7 @@ def tell(combination: Combination, folder: Path, server: Any) -> Told:
     tree, port = combination.tree(server, f"{folder.name}")
     with running_cluster(folder, tree) as cluster:
         stores.migrate(cluster.settings)
-        start(cluster, combination)
+        combination.start(cluster)
         sent = 0
         for story in STORIES:
             publish(port, *story.messages)
@@ -64,19 +64,6 @@ def tell(combination: Combination, folder: Path, server: Any) -> Told:
         for one in cluster.roles.values():
             assert one.stop() == 0, cluster.story()
     return Told(combination.name, books, found, counted, kept)
-
-
-def start(cluster: Cluster, combination: Combination) -> None:
-    """Start the processes of a combination; copies have names of their own."""
-    for role, copies in combination.roles.items():
-        for number in range(copies):
-            name = f"{role}-{number}"
-            own: dict[str, str] = {}
-            if copies > 1:
-                own = {"MILLRACE_KAFKA__INSTANCE": name, "MILLRACE_BROKER__SHARE_GROUP": "millrace"}
-                own["MILLRACE_BROKER__CLIENT_ID"] = f"{cluster.folder.name}-{name}"
-            cluster.start(role, name, **own)
-    cluster.wait_until_ready()
 
 
 def shows(cluster: Cluster) -> bool:

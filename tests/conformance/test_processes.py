@@ -4,8 +4,11 @@ Source: issue 3, item 7; D-57, MON-002, MON-003, F49, F51.
 """
 
 import json
+import random
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,16 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             cluster.start(role)
         cluster.wait_until_ready()
         yield cluster
+
+
+def free_ports(count: int) -> int:
+    """Return the first of some free ports in a row, below those that the system gives away."""
+    while True:
+        first = random.randrange(20_000, 30_000)
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
 
 
 def mqtt_port(cluster: Cluster) -> int:
@@ -81,7 +94,7 @@ def test_f51_every_role_drains_within_ten_seconds_and_loses_nothing(cluster: Clu
 
 
 def test_d57_the_ports_of_roles_are_their_places(tmp_path: Path) -> None:
-    base = free_port() - len(PLACES)
+    base = free_ports(len(PLACES))
     port = free_port()
     tree = {
         "broker": {"url": f"endpoint://127.0.0.1:{port}", "websocket_port": "off"},
