@@ -10,6 +10,7 @@ import pytest
 from millrace.adapters.clock_manual import ManualClock
 from millrace.adapters.clock_system import SystemClock
 from millrace.errors import RetryError, StopError
+from millrace.tend.pace import Breather
 from millrace.tend.worker import Chore, Keeper, Lanes
 
 
@@ -80,8 +81,8 @@ def test_lanes_open_and_close_in_their_own_threads_and_end_together() -> None:
         yield Keeper([Chore(name, 0.0, run)], ManualClock())
         seen[name].append(threading.get_ident())
 
-    good = contextmanager(lambda: lane("a", is_broken=False))
-    bad = contextmanager(lambda: lane("b", is_broken=True))
+    good = contextmanager(lambda _ended: lane("a", is_broken=False))
+    bad = contextmanager(lambda _ended: lane("b", is_broken=True))
     with pytest.raises(StopError, match="damaged"):
         Lanes([good, bad]).run(threading.Event())
     assert len(set(seen["a"])) == 1
@@ -90,6 +91,28 @@ def test_lanes_open_and_close_in_their_own_threads_and_end_together() -> None:
     over = threading.Event()
     over.set()
     Lanes([good]).run(over)
+
+
+def test_f51_long_work_ends_half_way() -> None:
+    over, working = threading.Event(), threading.Event()
+
+    @contextmanager
+    def lane(ended: threading.Event) -> Iterator[Keeper]:
+        breathe = Breather(SystemClock(), ended.wait, is_over=ended.is_set)
+
+        def run(_: int) -> int:
+            while True:
+                working.set()
+                breathe()
+
+        yield Keeper([Chore("archive", 0.0, run)], SystemClock())
+
+    thread = threading.Thread(target=Lanes([lane]).run, args=(over,))
+    thread.start()
+    assert working.wait(10)
+    over.set()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_lanes_are_well_once_open_and_while_no_chore_waits() -> None:
@@ -101,7 +124,7 @@ def test_lanes_are_well_once_open_and_while_no_chore_waits() -> None:
         return 0
 
     @contextmanager
-    def lane() -> Iterator[Keeper]:
+    def lane(_ended: threading.Event) -> Iterator[Keeper]:
         yield Keeper([Chore("archive", 0.0, run)], SystemClock())
 
     lanes = Lanes([lane])

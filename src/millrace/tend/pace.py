@@ -14,6 +14,10 @@ _SECOND_NS = 1_000_000_000
 _LONGEST_WORK_S = 0.2
 
 
+class EndedError(Exception):
+    """Work was told to end half way; what is half done is done again at the next start."""
+
+
 class Pace:
     """Looks at how fast the log grows, and how far the pump is behind.
 
@@ -64,19 +68,31 @@ class Pace:
 class Breather:
     """Keeps a worker to its share of the time, so that a thread beside it gets the interpreter.
 
-    `sleep` takes seconds; it may end early.
+    `sleep` takes seconds; it may end early. Where work `is_over`, there is no way back into it.
     """
 
     def __init__(
-        self, clock: Clock, sleep: Callable[[float], object], *, share: float = 0.25
+        self,
+        clock: Clock,
+        sleep: Callable[[float], object],
+        *,
+        share: float = 0.25,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         self._clock = clock
         self._sleep = sleep
+        self._is_over = is_over
         self._rest = 1 / share - 1
         self._woke_s = clock.steady_s()
 
     def __call__(self) -> None:
-        """Rest for as long as the work since the last rest has earned."""
+        """Rest for as long as the work since the last rest has earned.
+
+        Raises:
+            EndedError: The work is over.
+        """
         worked_s = min(self._clock.steady_s() - self._woke_s, _LONGEST_WORK_S)
         self._sleep(worked_s * self._rest)
+        if self._is_over():
+            raise EndedError
         self._woke_s = self._clock.steady_s()

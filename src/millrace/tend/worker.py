@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from millrace.errors import RetryError
 from millrace.flow.backoff import Backoff
 from millrace.ports.clock import Clock
+from millrace.tend.pace import EndedError
 
 _LOOK_S = 0.2
 
@@ -58,7 +59,10 @@ class Keeper:
             StopError: A person must act.
         """
         while not over.is_set():
-            self.run_once()
+            try:
+                self.run_once()
+            except EndedError:
+                return
             over.wait(pause_s)
 
     def _run(self, chore: Chore) -> bool:
@@ -76,8 +80,8 @@ class Keeper:
         return done > 0
 
 
-# Opens what a lane needs, in the thread that will use it.
-OpenLane = Callable[[], AbstractContextManager[Keeper]]
+# Opens what a lane needs, in the thread that will use it; the event is set when it must end.
+OpenLane = Callable[[threading.Event], AbstractContextManager[Keeper]]
 
 
 class Lanes:
@@ -120,6 +124,6 @@ class Lanes:
             one.result()
 
     def _run(self, lane: OpenLane, ended: threading.Event) -> None:
-        with lane() as keeper:
+        with lane(ended) as keeper:
             self._keepers.append(keeper)
             keeper.run(ended)

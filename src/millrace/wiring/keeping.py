@@ -55,7 +55,7 @@ def keeper_health(lanes: Lanes, metrics: Metrics) -> RoleHealth:
 
 
 @contextmanager
-def _series_lane(settings: Settings) -> Iterator[Keeper]:
+def _series_lane(settings: Settings, _ended: threading.Event) -> Iterator[Keeper]:
     with ExitStack() as stack:
         store = stack.enter_context(open_store(settings))
         hot = store.hot(writing=True)
@@ -71,7 +71,9 @@ def _series_lane(settings: Settings) -> Iterator[Keeper]:
 
 
 @contextmanager
-def _archive_lane(settings: Settings, metrics: CoreMetrics) -> Iterator[Keeper]:
+def _archive_lane(
+    settings: Settings, metrics: CoreMetrics, ended: threading.Event
+) -> Iterator[Keeper]:
     chosen = settings.archive
 
     def completed(objects: int, size_bytes: int) -> None:
@@ -92,7 +94,7 @@ def _archive_lane(settings: Settings, metrics: CoreMetrics) -> Iterator[Keeper]:
 
         archive = open_archive(settings)
         options = ArchiveOptions(chosen.layout, chosen.roll_bytes, chosen.roll_s)
-        breathe = Breather(SystemClock(), threading.Event().wait)
+        breathe = Breather(SystemClock(), ended.wait, is_over=ended.is_set)
         pace = Pace(log, progress.decided)
         sources = ArchiveSources(
             log, progress, progress, address_of, breathe, pace.is_pump_behind, completed

@@ -33,12 +33,12 @@ def copied_through(settings: Settings, store: Store) -> Callable[[], int]:
 
 
 @contextmanager
-def sink_lane(settings: Settings) -> Iterator[Keeper]:
+def sink_lane(settings: Settings, ended: threading.Event) -> Iterator[Keeper]:
     """Open the lane that copies readings to InfluxDB."""
     with ExitStack() as stack:
         store = stack.enter_context(open_store(settings))
         sink = stack.enter_context(closing(_open_influx(settings, sink_urls(settings)[0])))
-        breathe = Breather(SystemClock(), threading.Event().wait)
+        breathe = Breather(SystemClock(), ended.wait, is_over=ended.is_set)
         forwarder = Forwarder(store.hot(), store.sink_progress(READER), sink, breathe)
         yield Keeper([Chore("copy", _EVERY_S, forwarder.run_once)], SystemClock())
 
