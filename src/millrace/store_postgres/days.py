@@ -8,14 +8,16 @@ Source: architecture.md 5; D-30.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
 
-from psycopg import Connection, sql
+from psycopg import Connection, errors, sql
 
 DAY_US: Final = 86_400_000_000
 NEAR_DAYS: Final = 400
+LOCK_TIMEOUT: Final = "1s"
 
 # Two processes must not make the same partition; the number stands for "partitions of readings".
 _LOCK: Final = 0x6D72_0001
@@ -86,26 +88,35 @@ def make_partitions(db: Connection[Any], days: Iterable[int], today: int) -> lis
     return fresh
 
 
-def retire(db: Connection[Any], before_day: int) -> int:
-    """Remove readings of days before one; return how many days had some. In a transaction."""
-    db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+def days_before(db: Connection[Any], before_day: int) -> list[tuple[Partition, list[int]]]:
+    """Return the partitions with days before one, and which of these days have readings."""
     old = [one for one in partitions(db) if one.first < before_day]
-    days = 0
-    for one in old:
-        name, bound = sql.Identifier(one.name), (_start(before_day),)
-        counted = sql.SQL(
-            "SELECT count(DISTINCT (time AT TIME ZONE 'UTC')::date) FROM {} WHERE time < %s"
-        ).format(name)
-        if one.stop - one.first > 1:
-            days += _number(db, counted, bound)
-        else:
-            days += _number(db, sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT 1) r").format(
-                name))  # fmt: skip
-        if one.stop <= before_day:
-            db.execute(sql.SQL("DROP TABLE {}").format(name))
-        else:
-            db.execute(sql.SQL("DELETE FROM {} WHERE time < %s").format(name), bound)
-    return days
+    return [(one, _days_in(db, one, before_day)) for one in old]
+
+
+def drop(db: Connection[Any], one: Partition) -> bool:
+    """Remove a partition; return False when somebody holds it for now. In a transaction.
+
+    Whoever comes behind a DROP that waits, waits as well, the commits of the ledger too: so it
+    waits for `LOCK_TIMEOUT` at most, and has a transaction of its own.
+    """
+    with _impatient(db) as attempt:
+        db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        db.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(one.name)))
+    return attempt.is_done
+
+
+def drop_chunk(db: Connection[Any], stop: datetime) -> bool:
+    """Remove what TimescaleDB keeps before an instant; as `drop` does it."""
+    with _impatient(db) as attempt:
+        db.execute("SELECT drop_chunks('readings', %s)", (stop,))
+    return attempt.is_done
+
+
+def empty(db: Connection[Any], one: Partition, day: int) -> None:
+    """Remove the readings of one day from a partition that has others. In a transaction."""
+    statement = sql.SQL("DELETE FROM {} WHERE time >= %s AND time < %s")
+    db.execute(statement.format(sql.Identifier(one.name)), (_start(day), _start(day + 1)))
 
 
 def _fresh(day: int, before: Partition | None, after: Partition | None, today: int) -> Partition:
@@ -121,9 +132,30 @@ def _fresh(day: int, before: Partition | None, after: Partition | None, today: i
     return Partition(first, stop)
 
 
-def _number(db: Connection[Any], query: sql.Composed, values: tuple[Any, ...] = ()) -> int:
-    row = db.execute(query, values).fetchone()
-    return int(row[0]) if row else 0
+class _Attempt:
+    is_done = False
+
+
+@contextmanager
+def _impatient(db: Connection[Any]) -> Iterator[_Attempt]:
+    """Run the body with a bound on waiting for locks; undo it when the bound is reached."""
+    attempt = _Attempt()
+    with suppress(errors.LockNotAvailable), db.transaction():
+        db.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())
+        yield attempt
+        attempt.is_done = True
+
+
+def _days_in(db: Connection[Any], one: Partition, before_day: int) -> list[int]:
+    name = sql.Identifier(one.name)
+    if one.stop - one.first == 1:
+        query = sql.SQL("SELECT FROM {} LIMIT 1").format(name)
+        return [one.first] if db.execute(query).fetchall() else []
+    query = sql.SQL(
+        "SELECT DISTINCT (time AT TIME ZONE 'UTC')::date FROM {} WHERE time < %s"
+    ).format(name)
+    days = db.execute(query, (_start(before_day),)).fetchall()
+    return sorted(day.toordinal() - _EPOCH for (day,) in days)
 
 
 def _date(day: int) -> date:

@@ -143,6 +143,8 @@ def _make(db: Connection[Any]) -> None:
     db.execute("INSERT INTO commits (id, layout) VALUES (1, %s)", (LAYOUT_VERSION,))
     for name in ROLL_UPS:
         db.execute(_ROLL_UP.format(name=name).encode())
+        # Retention goes by time alone.
+        db.execute(f"CREATE INDEX ix_{name}_bucket ON {name} (bucket)".encode())
     for view in (_LABELS, _MEASUREMENTS, _HOURLY):
         db.execute(view.encode())
 

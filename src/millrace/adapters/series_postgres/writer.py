@@ -3,22 +3,36 @@
 Source: D-30, F2-141, F2-142; architecture.md 5.
 """
 
+from datetime import datetime
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from millrace.adapters.series_postgres.rollups import LEVELS, roll_up
+from millrace.adapters.series_postgres.rollups import LEVELS, Level, roll_up
 from millrace.adapters.series_postgres.statements import instant
 from millrace.flow.crashpoints import crashpoint
-from millrace.store_postgres.days import DAY_US, make_partitions, retire, today_of
+from millrace.store_postgres.days import (
+    DAY_US,
+    days_before,
+    drop,
+    drop_chunk,
+    empty,
+    make_partitions,
+    today_of,
+)
 from millrace.store_postgres.layout import has_chunks
 from millrace.store_postgres.questions import one_row
 from millrace.store_postgres.session import Session
 
 # Rooms for the days that come, so that the ledger never has to make one while it commits.
 DAYS_AHEAD: Final = 3
+# So many roll-ups are deleted in one transaction.
+SLICE: Final = 20_000
 _TIMEOUT_S: Final = 300
+_OLD_CHUNKS: Final = """SELECT range_end FROM timescaledb_information.chunks
+    WHERE hypertable_schema = current_schema() AND hypertable_name = 'readings'
+    AND range_end <= %s ORDER BY range_end"""
 
 
 class PostgresSeries:
@@ -58,16 +72,53 @@ class PostgresSeries:
         return len(made)
 
     def retire(self, before_ns: int) -> int:
+        """Delete whole days before an instant; return the number of days deleted.
+
+        What somebody holds for now stays, with all that is newer, until the next call. Every step
+        has a transaction of its own, so that commits never wait for more than one of them.
+        """
         before_day = before_ns // (DAY_US * 1000)
-        bound = (instant(before_day * DAY_US),)
+        before = instant(before_day * DAY_US)
         with self._session.transaction() as db:
-            if has_chunks(db):
-                days = len(db.execute("SELECT drop_chunks('readings', %s)", bound).fetchall())
-            else:
-                days = retire(db, before_day)
-            for level in LEVELS:
-                db.execute(f"DELETE FROM {level.name} WHERE bucket < %s".encode(), bound)  # noqa: S608
+            is_chunked = has_chunks(db)
+        days = self._drop_chunks(before) if is_chunked else self._drop_days(before_day)
+        for level in LEVELS:
+            self._thin(level, before)
         return days
+
+    def _drop_days(self, before_day: int) -> int:
+        with self._session.transaction() as db:
+            old = days_before(db, before_day)
+        dropped = 0
+        for one, days in old:
+            if one.stop > before_day:
+                for day in days:
+                    with self._session.transaction() as db:
+                        empty(db, one, day)
+            else:
+                with self._session.transaction() as db:
+                    if not drop(db, one):
+                        break
+            dropped += len(days)
+        return dropped
+
+    def _drop_chunks(self, before: datetime) -> int:
+        with self._session.transaction() as db:
+            old = db.execute(_OLD_CHUNKS, (before,)).fetchall()
+        for dropped, (stop,) in enumerate(old):
+            with self._session.transaction() as db:
+                if not drop_chunk(db, stop):
+                    return dropped
+        return len(old)
+
+    def _thin(self, level: Level, before: datetime) -> None:
+        """Delete old roll-ups slice by slice."""
+        statement = f"""DELETE FROM {level.name} WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM {level.name} WHERE bucket < %s ORDER BY bucket LIMIT {SLICE}))"""  # noqa: S608
+        deleted = SLICE
+        while deleted == SLICE:
+            with self._session.transaction() as db:
+                deleted = db.execute(statement.encode(), (before,)).rowcount
 
     def vacuum(self, now_ns: int) -> int:
         """Do nothing: the server tidies up after itself."""
