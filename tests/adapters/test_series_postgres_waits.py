@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 import psycopg
 import pytest
 
-from millrace.adapters.series_postgres import PostgresQuery, PostgresSeries, writer
+from millrace.adapters.series_postgres import PostgresQuery, PostgresSeries, exporting, writer
 from millrace.adapters.series_postgres.rollups import LEVELS
 from tests.adapters.test_series_postgres import CommittedRows, rows_in
 from tests.contracts.hot_memory import ALWAYS, DAY_NS, SECOND_NS, START_NS, Row, rows_of
@@ -69,3 +69,17 @@ def test_d30_days_that_share_a_partition_go_one_by_one(kept: Kept) -> None:
     assert kept.keeper.retire(long_ago_ns + 4 * DAY_NS) == 2
     assert kept.keeper.retire(long_ago_ns + 4 * DAY_NS) == 0
     assert rows_of(kept.query.raw([1], ALWAYS, limit=9)) == [old[2], *DAYS]
+
+
+@pytest.mark.timeout(30)
+def test_api033_downloads_that_are_left_alone_hold_nothing(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "PAGE_ROWS", 2)
+    left_alone = [kept.query.export([1], ALWAYS) for _ in range(6)]
+    assert [rows_of(next(one)) for one in left_alone] == [DAYS[:2]] * 6
+    assert kept.keeper.retire(START_NS + DAY_NS) == 1
+    late: Row = (1, START_NS + 4 * DAY_NS + SECOND_NS, 9.0, 0, 1)
+    kept.rows.commit([(1, START_NS + DAY_NS, 9.0, 0, 1), late])
+    for one in left_alone:
+        assert [row for page in one for row in rows_of(page)] == [*DAYS[2:], late]

@@ -114,7 +114,10 @@ class SeriesQuery(Protocol):
         ...
 
     def export(self, series_ids: Sequence[int], span: Span) -> Iterator[pa.RecordBatch]:
-        """Yield all readings ordered by (position of the id in `series_ids`, time)."""
+        """Yield all readings ordered by (position of the id in `series_ids`, time), each once.
+
+        What is committed after the first batch may be in, or not.
+        """
         ...
 
     def refresh(self) -> int:

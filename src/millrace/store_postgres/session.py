@@ -20,6 +20,8 @@ from millrace.store_postgres.place import conninfo_of
 
 CONNECT_TIMEOUT_S: Final = 5
 TIMEOUT_S: Final = 30
+# A host that vanished acknowledges nothing; the kernel alone would try for a quarter of an hour.
+UNANSWERED_MS: Final = 15_000
 
 # A server that is set to acknowledge before it has synced is overruled (architecture.md 4).
 _BEGIN: Final = (
@@ -106,6 +108,7 @@ class Session:
             keepalives_idle=10,
             keepalives_interval=5,
             keepalives_count=3,
+            tcp_user_timeout=UNANSWERED_MS,
         )
         db.adapters.register_dumper(Array, ArrayDumper)
         return db

@@ -1,7 +1,8 @@
-"""All readings of many series, page by page within one transaction.
+"""All readings of many series, page by page, each page a short transaction of its own.
 
-Series that have little come many at a time; one that fills a page comes alone, and goes on behind
-the last reading it has given.
+Nothing is held while the reader of an export takes his time. Series that have little come many at
+a time; one that fills a page comes alone, and goes on behind the last reading it has given. So no
+reading comes twice, and what is committed meanwhile is in where the export has not been yet.
 Source: API-033; P10.
 """
 
@@ -12,20 +13,20 @@ import pyarrow as pa
 
 from millrace.adapters.series_postgres.statements import (
     EXPORT,
-    Connected,
     Stretch,
     ask_readings,
     id_array,
     instant,
     starts_of,
 )
+from millrace.store_postgres.session import Sessions
 
 PAGE_ROWS: Final = 65_536
 MOST_SERIES: Final = 256
 
 
 def export_pages(
-    db: Connected, series_ids: Sequence[int], stretch: Stretch
+    sessions: Sessions, series_ids: Sequence[int], stretch: Stretch
 ) -> Iterator[pa.RecordBatch]:
     """Yield readings ordered by (place of the id, time). Shape: at most `PAGE_ROWS` a batch."""
     left = [one for one in dict.fromkeys(map(int, series_ids)) if 0 <= one < 1 << 31]
@@ -40,7 +41,8 @@ def export_pages(
             "stop": instant(stretch.stop_us),
             "limit": PAGE_ROWS,
         }
-        page = ask_readings(db, EXPORT, values)
+        with sessions.transaction() as db:
+            page = ask_readings(db, EXPORT, values)
         yield from page.to_batches()
         if len(page) < PAGE_ROWS:
             left, resume_us = left[len(group) :], stretch.start_us
