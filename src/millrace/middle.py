@@ -22,6 +22,7 @@ from millrace.model.device import DeviceProfile
 from millrace.model.message import RawBatch
 from millrace.model.series import SeriesBook, SeriesKey
 from millrace.model.work import (
+    Advance,
     Committed,
     DeviceTouch,
     Effects,
@@ -52,6 +53,10 @@ class Extras:
     sequences: list[SequenceShown] = field(default_factory=list)
     latest: LatestPages | None = None
     snapshot: Snapshot | None = None
+
+    def __bool__(self) -> bool:
+        is_due = self.latest is not None or self.snapshot is not None
+        return is_due or bool(self.touches or self.sequences)
 
     def attach(self, effects: Effects) -> None:
         """Put the projections into effects."""
@@ -145,6 +150,8 @@ class Middle:
         if len(work) == verdicts.count:
             # A part of what was judged cannot carry state that has seen all of it.
             self._extras.attach(effects)
+            if self._extras:
+                effects.advances += self._standing(effects)
         return effects
 
     def refuse(self, partition: int, offset: int, error: RejectError) -> None:
@@ -223,6 +230,14 @@ class Middle:
             for (partition, offset), error in self._refused.items()
             if partition == batch.partition and batch.first_offset <= offset < batch.next_offset
         }
+
+    def _standing(self, effects: Effects) -> list[Advance]:
+        """Return moves to where they are for the partitions without a message in these effects.
+
+        Projections say something of all partitions, so who has lost one may not write them (P5).
+        """
+        moving = {advance.partition for advance in effects.advances}
+        return [Advance(p, at, at) for p, at in self._positions.items() if p not in moving]
 
     def _due(self, effects: Effects, now_ns: int) -> Extras:
         """Return what is written less often than every commit, as far as it is due (D-21)."""

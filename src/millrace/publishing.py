@@ -47,7 +47,6 @@ class Publisher:
         self._book = book
         self._recorder = recorder
         self._stream = stream
-        self._positions: dict[int, int] = {}
 
     def missing(self, batches: Sequence[RawBatch]) -> dict[Key, list[str]]:
         """Return the topics that need a registry look-up first."""
@@ -86,19 +85,17 @@ class Publisher:
         long = np.zeros(0, np.int64)
         none = Readings(long, long, long, np.zeros(0), np.zeros(0, np.int16), long, long)
         advances = [Advance(b.partition, b.first_offset, b.next_offset) for b in batches]
-        moved = {advance.partition: advance.next_offset for advance in advances}
         effects = Effects(reader, stream, advances, registry_version, now_ns, none)
-        # There is no state: a start has nothing to read again.
-        effects.snapshot = Snapshot({**self._positions, **moved})
+        # There is no state: a start has nothing to read again. Partitions that stand say nothing,
+        # as they may be somebody else's by now.
+        effects.snapshot = Snapshot({move.partition: move.next_offset for move in advances})
         return effects
 
     def refuse(self, partition: int, offset: int, error: RejectError) -> None:
         """Do nothing: only positions go to the ledger, and no message can spoil them."""
 
     def accept(self, effects: Effects, committed: Committed) -> None:
-        """Take in that the positions have moved."""
-        for advance in effects.advances:
-            self._positions[advance.partition] = advance.next_offset
+        """Do nothing: positions are the pump's to keep."""
 
     def restore(
         self,
@@ -109,8 +106,7 @@ class Publisher:
         *,
         paces: Mapping[int, int] | None = None,
     ) -> None:
-        """Start at positions."""
-        self._positions = dict(positions)
+        """Do nothing: positions are the pump's to keep."""
 
     def warm_up(self, batches: list[RawBatch], *, sequenced_from: Mapping[int, int]) -> None:
         """Do nothing: there is no state to bring up to date."""

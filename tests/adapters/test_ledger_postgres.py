@@ -218,6 +218,24 @@ def test_f24_a_commit_without_an_answer_is_stored_once(
     assert cut_ledger.commit(work(2, readings([(1, START_NS + 1000, 6.0, 0, 1)]))).commit_id == 3
 
 
+@pytest.mark.parametrize("cut", ["before", "after"])
+def test_f24_an_outage_after_a_lost_answer_leaves_the_question_open(
+    cut_ledger: PostgresLedger, proxy: CuttingProxy, url: str, cut: str
+) -> None:
+    one = work(1, readings([(1, START_NS + 1000, 5.0, 0, 1)]))
+    one.counts = Counter({Tally("stored", "meter"): 1})
+    proxy.cut = cut
+    with pytest.raises(UnsureError):
+        cut_ledger.commit(one)
+    proxy.refuses = True
+    with pytest.raises(RetryError):
+        cut_ledger.commit(one)
+    proxy.refuses = False
+    assert cut_ledger.commit(one).commit_id == 2
+    assert ask(url, "SELECT next_offset FROM positions") == [(2,)]
+    assert ask(url, "SELECT count FROM counters") == [(1,)]
+
+
 def test_f24_who_was_taken_over_meanwhile_does_not_go_on(
     cut_ledger: PostgresLedger, proxy: CuttingProxy, url: str, opened: ExitStack
 ) -> None:

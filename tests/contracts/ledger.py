@@ -90,6 +90,19 @@ class LedgerContract:
             ledger.commit(effects(Advance(0, 0, 5), version=version))
         taker.commit(effects(Advance(0, 0, 5), version=version))
 
+    def test_p5_a_partition_that_stands_is_fenced_as_well(
+        self, open_ledger: Callable[[], Ledger], ledger: Ledger, version: int
+    ) -> None:
+        taker = open_ledger()
+        taker.claim("process", "raw", [1])
+        work = effects(Advance(0, 0, 5), version=version)
+        work.advances.append(Advance(1, 0, 0))
+        work.snapshot = Snapshot({0: 5, 1: 0})
+        with pytest.raises(FencedError):
+            ledger.commit(work)
+        assert ledger.snapshot("process") == ({}, [])
+        assert taker.claim("process", "raw", [0]).positions == {0: 0}
+
     def test_commit_from_another_position_is_fenced(self, ledger: Ledger, version: int) -> None:
         with pytest.raises(FencedError):
             ledger.commit(effects(Advance(0, 3, 5), version=version))

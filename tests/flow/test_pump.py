@@ -6,6 +6,7 @@ Source: D-10, D-13, D-43, P7, P10; F9, F21, F22, F24.
 import threading
 from collections.abc import Sequence
 from contextlib import closing
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,14 @@ import pytest
 from millrace.adapters.clock_manual import ManualClock
 from millrace.adapters.ledger_memory import LedgerBooks, MemoryLedger
 from millrace.adapters.log_sqlite import SqliteLog, SqliteLogReader
-from millrace.errors import GoneError, RetryError, StopError, UnsureError
+from millrace.errors import FencedError, GoneError, RetryError, StopError, UnsureError
 from millrace.flow.pump import Pump, PumpLimits
 from millrace.model.message import RawBatch
+from millrace.model.partition import partition_of
 from millrace.model.work import Committed, Effects
 from millrace.settings import Settings
 from millrace.wiring.middle import build_middle
-from tests.middle.rig import BookFleet, Rig, Sent
+from tests.middle.rig import PARTITIONS, BookFleet, Rig, Sent
 
 
 def room(n: int = 1) -> Sent:
@@ -147,17 +149,21 @@ def test_d43_p7_an_outage_is_waited_for_and_makes_no_dead_letter() -> None:
 
 
 class Silent(MemoryLedger):
-    """A ledger whose first answer is lost, after or before it has committed."""
+    """A ledger whose first answer is lost, after or before it has committed; then it is away."""
 
-    def __init__(self, books: LedgerBooks, *, has_committed: bool) -> None:
+    def __init__(self, books: LedgerBooks, *, has_committed: bool, away: int = 0) -> None:
         super().__init__(books)
         self._has_committed = has_committed
+        self._away = away
         self._lost: tuple[Effects, Committed | None] | None = None
 
     def commit(self, effects: Effects) -> Committed:
         if self._lost is None:
             self._lost = effects, super().commit(effects) if self._has_committed else None
             raise UnsureError("the answer is lost")
+        self._away -= 1
+        if self._away >= 0:
+            raise RetryError("still away")
         before, committed = self._lost
         if before is effects and committed is not None:
             return committed
@@ -176,6 +182,53 @@ def test_f24_after_a_lost_answer_the_pump_neither_loses_nor_repeats(*, has_commi
     assert stored(rig) == 3
     assert len(rig.books.series) == 3
     assert pump.positions == {p: extent.end for p, extent in enumerate(rig.log.extents())}
+
+
+@pytest.mark.parametrize("has_committed", [True, False])
+def test_f24_an_outage_after_a_lost_answer_changes_nothing(*, has_committed: bool) -> None:
+    rig = Rig()
+    pump = rig.pump(ledger=Silent(rig.books, has_committed=has_committed, away=2))
+    rig.append(room(1), room(2))
+    with pytest.raises(UnsureError):
+        pump.drain()
+    for _ in range(2):
+        with pytest.raises(RetryError):
+            pump.drain()
+    rig.append(room(3))
+    assert pump.drain() == 3
+    assert stored(rig) == 3
+
+
+def test_p5_who_was_taken_over_writes_nothing_of_what_it_owes() -> None:
+    rig = Rig()
+    zombie = rig.pump()
+    rig.append(room(1), room(2))
+    zombie.drain()
+    rig.clock.advance(61)
+    taker = rig.pump()
+    rig.append(room(1), room(2))
+    taker.drain()
+    rig.clock.advance(61)
+    assert taker.run_once() == 0
+    kept = deepcopy(vars(rig.books))
+    with pytest.raises(FencedError):
+        zombie.run_once()
+    assert vars(rig.books) == kept
+
+
+def test_p5_a_message_of_one_partition_carries_no_state_of_a_lost_one() -> None:
+    rig = Rig()
+    zombie = rig.pump()
+    names = {partition_of(f"s{n}", PARTITIONS): n for n in range(1, 20)}
+    rig.append(*(room(n) for n in names.values()))
+    zombie.drain()
+    rig.clock.advance(61)
+    MemoryLedger(rig.books).claim("process", "raw_iot_data", [1])
+    rig.append(room(names[0]))
+    kept = deepcopy(vars(rig.books))
+    with pytest.raises(FencedError):
+        zombie.drain()
+    assert vars(rig.books) == kept
 
 
 def test_f21_a_position_older_than_retention_is_never_skipped() -> None:

@@ -12,6 +12,7 @@ class CuttingProxy:
     """Forwards bytes; `cut` tells what becomes of the next COMMIT.
 
     `before`: it never reaches the server. `after`: it is carried out, but the answer is lost.
+    `refuses`: new connections are ended at once, as while the server starts.
     """
 
     def __init__(self, port: int) -> None:
@@ -20,6 +21,7 @@ class CuttingProxy:
         self.port: int = self._listener.getsockname()[1]
         self.cut = ""
         self.cuts = 0
+        self.refuses = False
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -34,6 +36,9 @@ class CuttingProxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self.refuses:
+                    client.close()
+                    continue
                 server = socket.create_connection(("127.0.0.1", self._target))
                 self._open += [client, server]
                 threading.Thread(target=self._forward, args=(client, server), daemon=True).start()

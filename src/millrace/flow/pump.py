@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Protocol
 
-from millrace.errors import RejectError, RetryError, StaleError, StopError, UnsureError
+from millrace.errors import (
+    FencedError,
+    RejectError,
+    RetryError,
+    StaleError,
+    StopError,
+    UnsureError,
+)
 from millrace.flow.backoff import Backoff
 from millrace.flow.crashpoints import crashpoint
 from millrace.flow.hot_frame import read_hot
@@ -224,17 +231,23 @@ class Pump:
     def _commit(self, batches: list[RawBatch]) -> tuple[Effects, Committed]:
         while True:
             effects = self._unsure or self._process(batches)
-            self._unsure = None
             crashpoint("pump_before_commit")
             try:
-                return effects, self._ledger.commit(effects)
+                committed = self._ledger.commit(effects)
             except StaleError:
-                continue
+                self._unsure = None
             except UnsureError:
-                # Only these effects fit what may have been committed: the same are handed in again.
+                # Only these effects fit what may have been committed: the same are handed in again
+                # until the ledger has answered, however often it is away in between.
                 # What is owed without messages may be written twice.
                 self._unsure = effects if batches else None
                 raise
+            except (RejectError, FencedError):
+                self._unsure = None
+                raise
+            else:
+                self._unsure = None
+                return effects, committed
 
     def _process(self, batches: list[RawBatch]) -> Effects:
         self._refresh()

@@ -17,7 +17,7 @@ from psycopg import Connection, errors
 
 from millrace.adapters.ledger_postgres import effects as writing
 from millrace.adapters.ledger_postgres.readings import ReadingRows, columns_of, days_of
-from millrace.errors import FencedError, RetryError, StaleError, StopError
+from millrace.errors import FencedError, RejectError, RetryError, StaleError, StopError
 from millrace.flow.crashpoints import crashpoint
 from millrace.flow.hot_frame import seal_hot
 from millrace.model.series import SeriesKey
@@ -77,16 +77,12 @@ class PostgresLedger:
         return Claim(found, {p: due_ns for p, due_ns in paces.items() if p in found})
 
     def commit(self, effects: Effects) -> Committed:
-        unsure, self._open = self._open, None
-        self._make_room(effects)
-        with self._session.transaction() as db:
-            if unsure is not None and unsure.effects is effects and self._is_in(db, effects):
-                committed = unsure.committed
-            else:
-                with refusals():
-                    committed = self._write(db, effects)
-                crashpoint("ledger_before_commit")
-            self._open = _Open(effects, committed)
+        try:
+            committed = self._commit(effects)
+        except (FencedError, StaleError, RejectError):
+            self._open = None
+            raise
+        # While the server is away the question stays open; only an answer closes it.
         self._open = None
         crashpoint("ledger_after_commit")
         return committed
@@ -128,6 +124,19 @@ class PostgresLedger:
 
     def close(self) -> None:
         self._session.close()
+
+    def _commit(self, effects: Effects) -> Committed:
+        unsure = self._open
+        self._make_room(effects)
+        with self._session.transaction() as db:
+            if unsure is not None and unsure.effects is effects and self._is_in(db, effects):
+                committed = unsure.committed
+            else:
+                with refusals():
+                    committed = self._write(db, effects)
+                crashpoint("ledger_before_commit")
+            self._open = _Open(effects, committed)
+        return committed
 
     def _take(self, db: Connection[Any], reader: str, stream: str, partition: int) -> int:
         epoch, offset = one_row(db, _TAKE, (reader, stream, partition))
