@@ -118,10 +118,9 @@ class SeriesBook:
             return self._add(Slot(key, unit, text), self._admit(key))
         number = known.number(hash(text))
         if number is None and len(known.versions) >= MAX_VERSIONS:
-            # A device that changes its attributes all the time must not fill the memory: what it
-            # says of itself from here on stays in the raw message only.
-            text = _encode({"unit": unit}).decode()
-            number = known.number(hash(text))
+            # A device that changes what it says of itself all the time must not fill the memory:
+            # from here on new units and attributes stay in the raw message only.
+            return known.versions[0][1]
         return self._add(Slot(key, unit, text), known) if number is None else number
 
     def _add(self, slot: Slot, known: _Known) -> int:
