@@ -29,6 +29,13 @@ def test_mtr134_outcomes_come_from_the_ledger(stored: Stored) -> None:
     assert progress.not_stored(0, 0, 4) == {1, 3}
 
 
+def test_f21_the_log_keeps_what_an_archive_has_only_taken_up(stored: Stored) -> None:
+    stored.insert("positions", {"reader": "process", "stream": "raw", "partition_no": 0,
+                                "next_offset": 900})  # fmt: skip
+    SqlArchiveProgress(stored.open(), stream="raw").take_up(0, 12)
+    assert SqlAccounts(stored.open()).needed() == {0: 12}
+
+
 def test_the_books_are_one_view(stored: Stored) -> None:
     stored.insert("positions", {"reader": "process", "stream": "raw", "partition_no": 2,
                                 "next_offset": 2**40})  # fmt: skip

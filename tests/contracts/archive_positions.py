@@ -18,6 +18,9 @@ class MemoryPositions:
     def position(self, partition: int) -> int:
         return self.positions.get(partition, 0)
 
+    def take_up(self, partition: int, start: int) -> int:
+        return self.positions.setdefault(partition, start)
+
     def intent(self, partition: int) -> Intent | None:
         return self.intents.get(partition)
 
@@ -64,6 +67,12 @@ class ArchivePositionsContract:
         positions = self.make_positions()
         assert positions.position(3) == 0
         assert positions.intent(3) is None
+
+    def test_the_first_start_is_kept(self) -> None:
+        assert self.make_positions().take_up(3, 17) == 17
+        assert self.make_positions().take_up(3, 40) == 17
+        assert self.make_positions().position(3) == 17
+        assert self.make_positions().position(2) == 0
 
     def test_d28_an_intent_outlives_the_process(self) -> None:
         intent = Intent(1, 0, 41, "manifest=1/x")

@@ -29,6 +29,9 @@ class FilePositions:
     def position(self, partition: int) -> int:
         return int(self._next)
 
+    def take_up(self, partition: int, start: int) -> int:
+        return int(self._next)
+
     def intent(self, partition: int) -> Intent | None:
         return self._intent
 

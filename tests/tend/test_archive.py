@@ -317,6 +317,26 @@ def test_f21_a_log_that_lost_messages_stops_the_archiver() -> None:
         rig.make_archiver().run_once(FOREVER_NS)
 
 
+def test_f21_a_partition_without_a_segment_is_held_and_never_skipped() -> None:
+    rig = Rig()
+    rig.archiver.hold_log()
+    assert rig.positions.positions == {0: 0, 1: 0}
+    for hour in range(3):
+        rig.add("m/telemetry", b"x", NOON_NS + hour * 3600 * SECOND_NS)
+    rig.log.retire(before_ns=NOON_NS + 5 * 3600 * SECOND_NS, max_bytes=None, keep=[2, 0])
+    with pytest.raises(StopError, match="messages 0-0 to 0-1 were removed from the log"):
+        rig.make_archiver().run_once(FOREVER_NS)
+
+
+def test_an_archive_that_comes_late_begins_where_the_log_begins() -> None:
+    rig = Rig()
+    for hour in range(3):
+        rig.add("m/telemetry", b"x", NOON_NS + hour * 3600 * SECOND_NS)
+    rig.log.retire(before_ns=NOON_NS + 5 * 3600 * SECOND_NS, max_bytes=None, keep=[2, 0])
+    rig.archiver.run_once(FOREVER_NS, flush=True)
+    assert rig.archiver.counts.messages == 1
+
+
 @pytest.mark.parametrize("layout", list(LAYOUTS))
 def test_f9_a_damaged_object_is_named(layout: str) -> None:
     rig = Rig(layout)

@@ -25,6 +25,15 @@ class SqlArchiveProgress:
     def position(self, partition: int) -> int:
         return self._next_offset(READER, partition)
 
+    def take_up(self, partition: int, start: int) -> int:
+        with self._tables.writing() as changes:
+            changes.change(
+                "INSERT INTO positions (reader, stream, partition_no, next_offset)"
+                " VALUES (:reader, :stream, :partition, :start) ON CONFLICT DO NOTHING",
+                reader=READER, stream=self._stream, partition=partition, start=start,
+            )  # fmt: skip
+        return self.position(partition)
+
     def decided(self, partition: int) -> int:
         return self._next_offset(self._decided_by, partition)
 

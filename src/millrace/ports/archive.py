@@ -59,6 +59,13 @@ class ArchivePositions(Protocol):
         """Return the offset of the next message to archive, 0 at first."""
         ...
 
+    def take_up(self, partition: int, start: int) -> int:
+        """Return the offset of the next message to archive; at first put it at `start`, durably.
+
+        From then on the log keeps what is not archived.
+        """
+        ...
+
     def intent(self, partition: int) -> Intent | None:
         """Return what was begun and not finished."""
         ...

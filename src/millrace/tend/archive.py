@@ -99,6 +99,15 @@ class Archiver:
         self._archived_ns: dict[int, int] = {}
         self.counts = ArchiveCounts()
 
+    def hold_log(self) -> None:
+        """Take up every partition, so that the log removes nothing that is not archived.
+
+        Raises:
+            RetryError: Log or ledger are away; call again.
+        """
+        for partition, extent in enumerate(self._log.extents()):
+            self._positions.take_up(partition, extent.start)
+
     def run_once(self, now_ns: int, *, flush: bool = False) -> int:
         """Archive the segments that are complete, all there is when `flush`; return how many.
 
@@ -138,15 +147,15 @@ class Archiver:
         return intent
 
     def _begin(self, partition: int) -> _Open:
-        position, start = self._positions.position(partition), self._log.extents()[partition].start
-        if 0 < position < start:
+        start = self._log.extents()[partition].start
+        position = self._positions.take_up(partition, start)
+        if position < start:
             raise StopError(
                 f"messages {partition}-{position} to {partition}-{start - 1} were removed from the "
                 "log before they were archived",
                 "raise log.retention_s, or move the position of the archive",
             )
-        first = max(position, start)
-        return _Open(first, first)
+        return _Open(position, position)
 
     def _scan(self, partition: int, segment: _Open) -> bool:
         """Extend a segment by what has arrived; return whether its end has been found."""

@@ -100,6 +100,7 @@ def _archive_lane(
             log, progress, progress, address_of, breathe, pace.is_pump_behind, completed
         )
         archiver = Archiver(sources, archive, options)
+        archiver.hold_log()
         chores = archive_chores(archiver, archive, chosen.layout, _retention(settings), pace)
         yield Keeper(chores, SystemClock())
 
