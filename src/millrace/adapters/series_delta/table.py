@@ -70,9 +70,23 @@ class SealedTable:
         actions: list[AddAction | RemoveAction] = []
         actions += [_add(file, changes_rows=changes_rows) for file in adds]
         actions += [_remove(file, now_ms, changes_rows=changes_rows) for file in removes]
-        marks = [] if batch_id is None else [Transaction(self._application, batch_id)]
         before = self.version
-        if not self._storage.is_fenced and self._storage.has_commit(before + 1):
+        try:
+            self._write(actions, batch_id)
+        except (FencedError, RetryError):
+            # The store may have taken the commit, and its answer may have been lost.
+            self.update()
+            if not self._lists(adds, removes, batch_id):
+                raise
+        self.update()
+        self._storage.keep_log(
+            [commit_name(number) for number in range(before + 1, self.version + 1)]
+        )
+
+    def _write(self, actions: list[AddAction | RemoveAction], batch_id: int | None) -> None:
+        """Write one commit. Raises: as `commit`, and when only its answer was lost."""
+        marks = [] if batch_id is None else [Transaction(self._application, batch_id)]
+        if not self._storage.is_fenced and self._storage.has_commit(self.version + 1):
             raise FencedError(f"{self._storage.uri}: another process writes this table")
         try:
             self._table.create_write_transaction(
@@ -90,9 +104,16 @@ class SealedTable:
             ) from error
         except (DeltaError, OSError) as error:
             raise RetryError(f"{self._storage.uri}: {error}") from error
-        self.update()
-        self._storage.keep_log(
-            [commit_name(number) for number in range(before + 1, self.version + 1)]
+
+    def _lists(
+        self, adds: Sequence[DataFile], removes: Sequence[DataFile], batch_id: int | None
+    ) -> bool:
+        """Return whether the table is as this commit leaves it: names of files tell who wrote."""
+        listed = {file.path for file in self.files}
+        return (
+            all(file.path in listed for file in adds)
+            and not any(file.path in listed for file in removes)
+            and batch_id in (None, self.sealed_through)
         )
 
     def checkpoint(self) -> None:
