@@ -1,7 +1,8 @@
 """Sealed history as a Delta Lake table in a bucket."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from deltalake import DeltaTable
 
 from millrace.adapters.series_delta import DeltaQuery, DeltaSeries
 from millrace.adapters.series_delta.bucket import BucketStorage
+from millrace.adapters.series_delta.files import DataFile
 from millrace.errors import FencedError, RejectError, RetryError, StopError
 from millrace.objects import S3Options, table_options
 from millrace.ports.ledger import HotReadings
@@ -107,6 +109,12 @@ def test_other_programs_read_the_table_as_it_is(
 
 def failing(step: str, fault: Fault) -> Plan:
     return lambda asked: fault if step in asked.path and asked.method == "PUT" else None
+
+
+def losing(step: str, answers: int) -> Plan:
+    """Lose the answers of the first requests that are a step."""
+    plan, lost = failing(step, Fault.CUT_ANSWER), iter(range(answers))
+    return lambda asked: plan(asked) if plan(asked) and next(lost, None) is not None else None
 
 
 @pytest.mark.parametrize("fault", [Fault.ERROR_500, Fault.SLOW_DOWN_503, Fault.CUT_REQUEST])
@@ -222,3 +230,70 @@ def test_the_log_of_the_table_is_summed_up(
     asked = query(options, tmp_path)
     asked.refresh()
     assert asked.summary([1]).column("count").to_pylist() == [52]
+
+
+@pytest.mark.parametrize(("answers_lost", "retries"), [(1, 1), (9, 0)])
+def test_f30_a_commit_whose_answer_is_lost_is_not_that_of_another(
+    s3: S3Server, prefix: str, tmp_path: Path, answers_lost: int, retries: int
+) -> None:
+    if not s3.honours_conditions:
+        pytest.skip("a commit is written under another name first, and then copied")
+    with running_proxy(s3.endpoint) as (proxy, endpoint):
+        options = replace(s3.options(prefix, endpoint=endpoint), retries=retries)
+        series = writer(options, tmp_path)
+        series.seal(day(0), 1)
+        for last in range(2, 14):
+            proxy.plan = losing("_delta_log", answers_lost)
+            series.seal(day(0), last)
+            assert series.sealed_through() == last
+        proxy.plan = losing("_delta_log", answers_lost)
+        assert series.compact(START_NS) == 13
+        assert len(series.files()) == 1
+        assert proxy.faults >= 13
+
+
+def test_p10_new_files_stay_until_they_are_in_the_bucket(
+    options: S3Options, tmp_path: Path
+) -> None:
+    series = writer(options, tmp_path, copies_bytes=1)
+    series.seal(pa.concat_tables([day(0), day(1), day(2)]), 1)
+    assert len(series.files()) == 3
+
+
+def test_p10_a_merge_that_is_larger_than_the_copies_is_left_out(
+    options: S3Options, tmp_path: Path
+) -> None:
+    series = writer(options, tmp_path, copies_bytes=1)
+    for last in range(1, 13):
+        series.seal(day(0), last)
+    assert series.compact(START_NS) == 0
+    assert len(series.files()) == 12
+
+
+def test_p10_a_source_that_others_have_removed_is_fetched_again(
+    options: S3Options, tmp_path: Path
+) -> None:
+    class Crowded(EagerStorage):
+        """Loses a copy while it is read, as to another process that makes room."""
+
+        is_crowded = True
+
+        @contextmanager
+        def held(self, files: Sequence[DataFile]) -> Iterator[None]:
+            with super().held(files):
+                if self.is_crowded:
+                    (self.root / files[0].path).unlink()
+                yield
+
+    storage = Crowded(options, tmp_path)
+    series = DeltaSeries(storage, now_ns=lambda: START_NS)
+    for last in range(1, 13):
+        series.seal(day(0), last)
+    with pytest.raises(RetryError):
+        series.compact(START_NS)
+    missing = tmp_path / series.files()[0].path
+    assert not missing.exists()
+    with pytest.raises(RetryError, match="has gone"), series._storing(series.files()):
+        series._engine.sql(f"FROM read_parquet('{missing}')").fetchall()
+    storage.is_crowded = False
+    assert series.compact(START_NS) == 12

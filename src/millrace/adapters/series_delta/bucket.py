@@ -46,7 +46,7 @@ class BucketStorage:
         self.options: dict[str, str] | None = table_options(options)
         self.is_fenced = options.conditional_put
         self._store = open_bucket(options)
-        self._copies_bytes = copies_bytes
+        self.held_bytes = copies_bytes
         self._in_use: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -86,7 +86,13 @@ class BucketStorage:
         except FileNotFoundError:
             return None
 
-    def keep(self, file: DataFile) -> None:
+    def keep(self, files: Sequence[DataFile]) -> None:
+        with self._using(files):
+            for file in files:
+                self._send(file)
+        self._make_room(0)
+
+    def _send(self, file: DataFile) -> None:
         try:
             with self._asking(file.path):
                 obstore.put(self._store, file.path, self.root / file.path, chunk_size=_PART_BYTES)
@@ -95,18 +101,23 @@ class BucketStorage:
             raise RetryError(f"{file.path} has gone: {first_line(error)}") from error
         if size != file.size_bytes:
             raise RetryError(f"{file.path}: the store has {size} bytes of {file.size_bytes}")
-        self._make_room(0)
 
     def keep_log(self, names: Sequence[str]) -> None:
         pass  # a PUT is durable when it is answered
 
     @contextmanager
     def held(self, files: Sequence[DataFile]) -> Iterator[None]:
+        with self._using(files):
+            self._bring(files)
+            yield
+
+    @contextmanager
+    def _using(self, files: Sequence[DataFile]) -> Iterator[None]:
+        """Let no copy of these files be removed to make room."""
         paths = [file.path for file in files]
         with self._lock:
             self._in_use.update(paths)
         try:
-            self._bring(files)
             yield
         finally:
             with self._lock:
@@ -137,11 +148,11 @@ class BucketStorage:
         if not missing:
             return
         whole_bytes = sum(file.size_bytes for file in files)
-        if whole_bytes > self._copies_bytes:
+        if whole_bytes > self.held_bytes:
             raise RejectError(
                 "too_many_points",
                 f"the question needs {whole_bytes:,} bytes of sealed files, "
-                f"and series.copies_bytes is {self._copies_bytes:,}",
+                f"and series.copies_bytes is {self.held_bytes:,}",
             )
         self._make_room(sum(file.size_bytes for file in missing))
         with ThreadPoolExecutor(_FETCHES_AT_A_TIME, "fetch") as pool:
@@ -185,12 +196,12 @@ class BucketStorage:
             copies = sorted(self._copies())
             held = sum(size for _, size, _ in copies)
             for _, size, path in copies:
-                if held + wanted_bytes <= self._copies_bytes:
+                if held + wanted_bytes <= self.held_bytes:
                     return
                 if not self._in_use[path]:
                     (self.root / path).unlink(missing_ok=True)
                     held -= size
-        if wanted_bytes and held + wanted_bytes > self._copies_bytes:
+        if wanted_bytes and held + wanted_bytes > self.held_bytes:
             raise RetryError("the copies of sealed files are all in use; ask again in a moment")
 
     def _copies(self) -> Iterator[tuple[float, int, str]]:

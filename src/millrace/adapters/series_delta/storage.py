@@ -22,7 +22,8 @@ class Storage(Protocol):
 
     `root` is the folder in which data files are written and read; `uri` and `options` are what
     `deltalake` opens. `look_every_s` says how often to look for commits, `list_every_s` how often
-    to list what is there. `is_fenced`: of two writers of one commit one fails.
+    to list what is there. `is_fenced`: of two writers of one commit one fails. `held_bytes` is the
+    most that can be held at a time.
     """
 
     root: Path
@@ -31,6 +32,7 @@ class Storage(Protocol):
     look_every_s: float
     list_every_s: float
     is_fenced: bool
+    held_bytes: int
 
     def prepare(self) -> None:
         """Make ready for a writer. Raises: RetryError, StopError."""
@@ -44,8 +46,8 @@ class Storage(Protocol):
         """Return the version of the last checkpoint. Raises: RetryError."""
         ...
 
-    def keep(self, file: DataFile) -> None:
-        """Make a data file durable that was written below `root`. Raises: RetryError."""
+    def keep(self, files: Sequence[DataFile]) -> None:
+        """Make data files durable that were written below `root`. Raises: RetryError."""
         ...
 
     def keep_log(self, names: Sequence[str]) -> None:
@@ -85,6 +87,7 @@ class FolderStorage:
     list_every_s: float = 0.0
     options: dict[str, str] | None = None
     is_fenced: bool = True
+    held_bytes: int = 2**63 - 1
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -111,7 +114,7 @@ class FolderStorage:
         except FileNotFoundError:
             return None
 
-    def keep(self, file: DataFile) -> None:
+    def keep(self, files: Sequence[DataFile]) -> None:
         pass  # made durable as it was written
 
     def keep_log(self, names: Sequence[str]) -> None:

@@ -14,15 +14,26 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import structlog
 
 from millrace.adapters.series_delta.engine import MISTAKES, open_engine
-from millrace.adapters.series_delta.files import DAY_US, Columns, DataFile, Place, Run, write_file
+from millrace.adapters.series_delta.files import (
+    DAY_US,
+    Columns,
+    DataFile,
+    Place,
+    Run,
+    folder_of,
+    write_file,
+)
 from millrace.adapters.series_delta.merging import merge_files, plan_merges
 from millrace.adapters.series_delta.sorting import sorted_day
 from millrace.adapters.series_delta.storage import Storage, storage_of
 from millrace.adapters.series_delta.table import SealedTable, create_table
 from millrace.errors import RetryError, StopError
 from millrace.flow.crashpoints import crashpoint
+
+_log = structlog.get_logger("millrace.series")
 
 GRACE_NS = 60_000_000_000
 
@@ -70,7 +81,7 @@ class DeltaSeries:
                 write_file(self._place(run, day, now_ms), 0, [part.table()])
                 for day, part in split_days(rows)
             ]
-            self._keep(files)
+            self._storage.keep(files)
         crashpoint("seal_before_commit")
         self._table.commit(files, [], now_ms=now_ms, batch_id=last_batch_id)
 
@@ -78,10 +89,14 @@ class DeltaSeries:
         replaced, now_ms = 0, now_ns // 1_000_000
         self._table.update()
         for merge in plan_merges(self._table.files, now_ms):
-            with self._storing(), self._storage.held(merge.files):
+            if sum(file.size_bytes for file in merge.files) > self._storage.held_bytes:
+                # Answers are the same without it, and no room would be left for them.
+                _log.warning("merge_is_larger_than_the_copies", date=folder_of(merge.day))
+                continue
+            with self._storing(merge.files), self._storage.held(merge.files):
                 place = self._place(merge.run, merge.day, now_ms)
                 files = merge_files(place, merge.files, self._engine)
-                self._keep(files)
+                self._storage.keep(files)
             crashpoint("compact_before_commit")
             self._table.commit(files, merge.files, now_ms=now_ms, changes_rows=False)
             self._left(merge.files, now_ns)
@@ -122,10 +137,6 @@ class DeltaSeries:
     def _place(self, run: Run, day: int, now_ms: int) -> Place:
         return Place(self._storage.root, run, day, self._name, now_ms)
 
-    def _keep(self, files: Sequence[DataFile]) -> None:
-        for file in files:
-            self._storage.keep(file)
-
     def _left(self, files: Sequence[DataFile], now_ns: int) -> None:
         self._unlisted.update((file.path, now_ns) for file in files)
 
@@ -133,8 +144,11 @@ class DeltaSeries:
         return self._now_ns() // 1_000_000
 
     @contextmanager
-    def _storing(self) -> Iterator[None]:
-        """Turn what goes wrong while files are read and written into what the caller must do."""
+    def _storing(self, sources: Sequence[DataFile] = ()) -> Iterator[None]:
+        """Turn what goes wrong while files are read and written into what the caller must do.
+
+        A source may vanish while it is read: others of this machine make room for their copies.
+        """
         try:
             yield
         except (OSError, duckdb.OutOfMemoryException) as error:
@@ -142,6 +156,9 @@ class DeltaSeries:
         except MISTAKES:
             raise
         except (duckdb.Error, pa.ArrowException) as error:
+            gone = [file.path for file in sources if not (self._storage.root / file.path).exists()]
+            if gone:
+                raise RetryError(f"{self._storage.uri}: {gone[0]} has gone meanwhile") from error
             raise StopError(
                 f"{self._storage.uri}: a sealed file cannot be read: {error}",
                 "restore the file from a backup",
