@@ -4,18 +4,27 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from millrace.adapters.clock_manual import ManualClock
 from millrace.adapters.live_redis import RedisLink, RedisLive, RedisTarget
 from millrace.adapters.live_redis.ring import OVERHEAD_BYTES
 from millrace.errors import GoneError, RetryError
+from millrace.flow.hot_frame import check_hot, seal_hot
+from millrace.model.work import Readings
+from millrace.ports.ledger import HotBatch
 from tests.contracts.live import BUDGET_BATCHES, SIZE_BYTES, SPAN_S, LiveContract, batch, fill, ids
 from tests.servers.redis import RedisServer, running_redis
 
 pytestmark = pytest.mark.services
 
 Open = Callable[..., RedisLive]
+Check = Callable[[bytes], None]
+
+
+def any_frame(_frame: bytes) -> None:
+    """Take every frame: those of the contract are no real ones."""
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +45,10 @@ def open_live(server: RedisServer, clock: ManualClock) -> Iterator[Open]:
         client.flushall()
     made: list[RedisLive] = []
 
-    def opened(ledger: str = "one", *, key_prefix: str = "") -> RedisLive:
+    def opened(ledger: str = "one", *, key_prefix: str = "", check: Check = any_frame) -> RedisLive:
         link = RedisLink(RedisTarget("127.0.0.1", server.port), clock, key_prefix=key_prefix)
         budget = BUDGET_BATCHES * (SIZE_BYTES + OVERHEAD_BYTES)
-        made.append(RedisLive(link, ledger, span_s=SPAN_S, budget_bytes=budget))
+        made.append(RedisLive(link, ledger, span_s=SPAN_S, budget_bytes=budget, check=check))
         return made[-1]
 
     yield opened
@@ -110,6 +119,26 @@ def test_f29_what_others_wrote_there_is_no_batch(live: RedisLive, server: RedisS
         live.since(3)
 
 
+@pytest.mark.parametrize("place", [0, -1])  # of another release, or damaged
+def test_f29_a_frame_that_cannot_be_opened_is_left_to_the_ledger(
+    open_live: Open, place: int
+) -> None:
+    live = open_live(check=check_hot)
+    number = np.ones(3, np.int64)
+    whole = seal_hot(
+        Readings(number, number, number, np.ones(3), np.ones(3, np.int16), number, number)
+    )
+    live.publish(HotBatch(1, 0, 1, whole), 0)
+    assert ids(live.since(0)) == [1]
+    wrong = bytearray(whole)
+    wrong[place] ^= 0xFF
+    live.publish(HotBatch(2, 0, 1, bytes(wrong)), 1)
+    with pytest.raises(GoneError):
+        live.since(0)
+    live.publish(HotBatch(3, 0, 1, whole), 2)
+    assert ids(live.since(2)) == [3]
+
+
 def test_f29_a_key_of_another_kind_is_an_outage(live: RedisLive, server: RedisServer) -> None:
     with server.client() as client:
         client.set("millrace:live:one", "text")
@@ -125,7 +154,7 @@ def test_f29_absent_it_fails_at_once_rests_and_comes_back(
         link = RedisLink(
             RedisTarget("127.0.0.1", server.port), clock, failed=lambda: failed.append(1)
         )
-        live = RedisLive(link, "one")
+        live = RedisLive(link, "one", check=any_frame)
         fill(live, 1, 2)
         server.kill()
         for _ in range(3):
@@ -146,7 +175,9 @@ def test_f29_absent_it_fails_at_once_rests_and_comes_back(
 
 def test_f29_a_restart_between_two_calls_costs_nothing(tmp_path: Path, clock: ManualClock) -> None:
     with running_redis(tmp_path) as server:
-        live = RedisLive(RedisLink(RedisTarget("127.0.0.1", server.port), clock), "one")
+        live = RedisLive(
+            RedisLink(RedisTarget("127.0.0.1", server.port), clock), "one", check=any_frame
+        )
         fill(live, 1, 2)
         server.kill()
         server.start()

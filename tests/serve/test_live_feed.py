@@ -77,7 +77,12 @@ def pair(
     server: RedisServer, clock: ManualClock, ledger: CountingHot
 ) -> Iterator[tuple[Process, Process]]:
     lives = [
-        RedisLive(RedisLink(RedisTarget("127.0.0.1", server.port), clock), "one") for _ in range(2)
+        RedisLive(
+            RedisLink(RedisTarget("127.0.0.1", server.port), clock),
+            "one",
+            check=lambda _frame: None,
+        )
+        for _ in range(2)
     ]
     first, second = (Process(live, clock, ledger) for live in lives)
     first.poll()

@@ -95,6 +95,11 @@ def read_hot(frame: bytes) -> Readings:
     return Readings(series, attr, time_ns, value, flags, received_at_ns, position)
 
 
+def check_hot(frame: bytes) -> None:
+    """Find out whether a frame can be opened. Raises: as `open_hot`."""
+    _check(frame)
+
+
 def _check(frame: bytes) -> tuple[int, int]:
     if len(frame) < _HEAD_SIZE_BYTES:
         raise _damaged(f"is {len(frame)} bytes long, less than its header")

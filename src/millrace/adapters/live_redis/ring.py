@@ -11,13 +11,15 @@ Source: D-02, D-33, reliability.md F29.
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import redis
 
 from millrace.adapters.live_redis.link import Client, RedisLink
-from millrace.errors import GoneError, RetryError
+from millrace.errors import GoneError, RetryError, StopError
+from millrace.flow.hot_frame import check_hot
 from millrace.ports.ledger import HotBatch
 
 SPAN_S = 60
@@ -49,7 +51,11 @@ class _Kept(NamedTuple):
 
 
 class RedisLive:
-    """See `ports.live.Live`. `ledger` tells the rings of different ledgers apart."""
+    """See `ports.live.Live`. `ledger` tells the rings of different ledgers apart.
+
+    `check` raises StopError for a frame that cannot be opened here: damaged on its way, or written
+    by another release. In the ledger that is a reason to stop; here the ledger answers instead.
+    """
 
     def __init__(
         self,
@@ -58,12 +64,14 @@ class RedisLive:
         *,
         span_s: int = SPAN_S,
         budget_bytes: int = BUDGET_BYTES,
+        check: Callable[[bytes], None] = check_hot,
     ) -> None:
         self._link = link
         self._key = f"{link.key_prefix}millrace:live:{ledger}"
         self._me = uuid4().hex
         self._span_ns = span_s * 1_000_000_000
         self._budget_bytes = budget_bytes
+        self._check = check
         self._kept: deque[_Kept] = deque()
         self._size_bytes = 0
 
@@ -83,7 +91,8 @@ class RedisLive:
         for entry_id, fields in entries:
             try:
                 batch, prior = _batch(entry_id, fields)
-            except (KeyError, TypeError, ValueError) as error:
+                self._check(batch.frame)
+            except (KeyError, TypeError, ValueError, StopError) as error:
                 raise GoneError("the live ring holds what nobody of ours has written") from error
             if prior != before:
                 break
