@@ -379,3 +379,61 @@ def test_f29_answers_are_the_same_whatever_happens_to_redis(
             clock.advance(0.3)
         assert time.monotonic() - begun < 10
         fleet.close()
+
+
+def restore(registry: Registry) -> None:
+    """Bring a backup back from before all writes."""
+    registry._history.clear()
+    registry._profiles[KEY] = NUMBERED
+
+
+def lose(registry: Registry) -> None:
+    """Write what the restore will lose, as version 3."""
+    registry.put(DeviceProfile("f2-00000000000a", "f2"))
+    registry.put(replace(NUMBERED, location="lost"))
+
+
+def test_reg_116_what_a_restore_has_lost_never_comes_back(
+    open_quiet: Open, registry: Registry
+) -> None:
+    writer, reader = open_quiet(), open_quiet()
+    lose(registry)
+    assert writer.version() == reader.version() == 3
+    assert writer.profiles([KEY])[KEY].location == "lost"
+    restore(registry)
+    assert reader.version() == 1
+    registry.put(DeviceProfile("f2-00000000000b", "f2"))
+    registry.put(DeviceProfile("f2-00000000000c", "f2"))
+    assert reader.version() == 3
+    assert reader.profiles([KEY])[KEY].location is None
+
+
+class AbsentCache(MemoryCache):
+    """A cache that may be away for those who remove."""
+
+    is_away = False
+
+    def clear(self, beginnings: Sequence[str]) -> None:
+        if self.is_away:
+            raise RetryError("the cache is away")
+        super().clear(beginnings)
+
+
+def test_reg_116_a_lost_time_is_removed_before_the_cache_is_asked_again(
+    registry: Registry, clock: ManualClock
+) -> None:
+    cache = AbsentCache(clock)
+    fleet = CachedFleet(registry, SharedLevel(cache, NoNews(), "one"), clock=clock)
+    lose(registry)
+    fleet.version()
+    fleet.profiles([KEY])
+    cache.is_away = True
+    restore(registry)
+    for number in range(2):
+        fleet.version()
+        registry.put(DeviceProfile(f"f2-00000000000{number}", "f2"))
+    assert fleet.version() == 3
+    assert fleet.profiles([KEY])[KEY].location is None
+    cache.is_away = False
+    assert fleet.profiles([KEY])[KEY].location is None
+    assert all(b"lost" not in entry.value for entry in cache.entries())

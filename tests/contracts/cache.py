@@ -38,6 +38,16 @@ class CacheContract:
         cache.delete([])
         assert cache.get(["a", "b"]) == {"b": b"2"}
 
+    def test_cleared_are_those_that_begin_so(self, cache: Cache) -> None:
+        keys = ["a:1", "a:2", "a*", "b:1", "ba:1", "[x]:1", "x:1"]
+        cache.put([Entry(key, b"1", 60) for key in keys])
+        cache.clear(["a:", "[x]", "nothing"])
+        assert set(cache.get(keys)) == {"a*", "b:1", "ba:1", "x:1"}
+        cache.clear([])
+        cache.put([Entry(f"many:{number}", b"1", 60) for number in range(MANY)])
+        cache.clear(["many:"])
+        assert cache.get([f"many:{number}" for number in range(MANY)]) == {}
+
     def test_many_at_a_time(self, cache: Cache) -> None:
         wanted = {f"key:{number}": b"%d" % number for number in range(MANY)}
         cache.put([Entry(key, value, 60) for key, value in wanted.items()])

@@ -35,6 +35,9 @@ class MemoryCache:
         for key in keys:
             self._kept.pop(key, None)
 
+    def clear(self, beginnings: Sequence[str]) -> None:
+        self.delete([key for key in self._kept if key.startswith(tuple(beginnings))])
+
     def entries(self) -> list[Entry]:
         """Return everything that has not vanished, with the time that each has left."""
         now_s = self._clock.steady_s()

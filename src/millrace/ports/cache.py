@@ -35,6 +35,10 @@ class Cache(Protocol):
         """Remove values; those that are not there are no error."""
         ...
 
+    def clear(self, beginnings: Sequence[str]) -> None:
+        """Remove all values whose keys begin with one of these."""
+        ...
+
     def close(self) -> None:
         """Release the connection."""
         ...

@@ -27,6 +27,7 @@ from millrace.ports.cache import Entry
 from millrace.schema.identity import bare_mac
 
 FAMILY = "f2"
+BEGINNINGS = ("device_mac:", "dp:", "sensor_mapping:", "datapoint_metadata:")
 
 _BIT = re.compile(r"Bit\((\d+)\)")
 

@@ -5,6 +5,10 @@ each batch, as the pump does, therefore never decodes by an old answer; for othe
 out by itself, at the next news and at least every five seconds. Without the cache the answers are
 the same; without the registry none is given that cannot be checked.
 
+A version that falls means that the registry was restored. What was read of the time that is lost
+would count again once the versions have come so far; so everything is removed first, and until that
+has worked the cache is not asked.
+
 Writers need not know of the cache: whoever first notices a new version removes what it touched and
 tells the others.
 Source: REG-114 to REG-118.
@@ -16,6 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 from millrace.adapters.fleet_cached.entries import (
+    BEGINNINGS,
     FAMILY,
     Controller,
     Lifetimes,
@@ -71,6 +76,7 @@ class CachedFleet:
         self._floors = Floors(self._version)
         self._looked_at_s = clock.steady_s()
         self._absent: dict[str, tuple[float, int]] = {}
+        self._is_stale = False
 
     def version(self) -> int:
         self._look(is_heard=False)
@@ -110,6 +116,9 @@ class CachedFleet:
         if version == self._version:
             return
         changes = self._registry.changes(self._version)
+        if changes.version < self._version:
+            self._is_stale = True
+            self._absent.clear()
         self._version = changes.version
         self._floors.touch(changes.devices, changes.version)
         if not is_heard:
@@ -126,10 +135,17 @@ class CachedFleet:
         if changes.devices is None:
             notice["all"] = True
         try:
+            self._clear_stale()
             self._remove(touched)
             self._news.tell(msgspec.json.encode(notice))
         except RetryError:
             return  # the floors hold here, and the others look by themselves
+
+    def _clear_stale(self) -> None:
+        """Remove what was read of a lost time. Raises: RetryError, it is still there."""
+        if self._is_stale:
+            self._cache.clear(BEGINNINGS)
+            self._is_stale = False
 
     def _remove(self, device_ids: Sequence[str]) -> None:
         heads = [controller_key(device_id) for device_id in device_ids]
@@ -156,6 +172,7 @@ class CachedFleet:
     def _cached(self, own_ids: Sequence[str]) -> dict[str, DeviceProfile]:
         """Return what the cache can answer."""
         try:
+            self._clear_stale()
             controllers = self._controllers(own_ids)
             pins = self._pins(controllers)
         except RetryError:
@@ -200,6 +217,7 @@ class CachedFleet:
         while len(self._absent) > MAX_ABSENT:
             del self._absent[next(iter(self._absent))]
         try:
+            self._clear_stale()
             self._cache.put(entries)
         except RetryError:
             return

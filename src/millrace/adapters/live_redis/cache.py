@@ -1,5 +1,6 @@
 """Keys with a time to live in Redis; see `ports.cache.Cache`. Source: SNS-060 to SNS-064."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
@@ -34,6 +35,16 @@ class RedisCache:
         for chunk in _chunks(keys):
             self._link.ask(partial(self._delete, chunk))
 
+    def clear(self, beginnings: Sequence[str]) -> None:
+        for beginning in beginnings:
+            pattern, at = _literal(self._prefix + beginning) + "*", b"0"
+            while True:
+                at, found = self._link.ask(partial(_scan, pattern, at))
+                if found:
+                    self._link.ask(partial(_unlink, found))
+                if at == b"0":
+                    break
+
     def close(self) -> None:
         self._link.close()
 
@@ -50,6 +61,21 @@ class RedisCache:
 
     def _delete(self, keys: Sequence[str], client: Client) -> None:
         client.execute_command("UNLINK", *(self._prefix + key for key in keys))
+
+
+def _scan(pattern: str, at: bytes, client: Client) -> tuple[bytes, list[bytes]]:
+    """Return where to go on (`0` is the end), and keys that match."""
+    at, found = client.execute_command("SCAN", at, "MATCH", pattern, "COUNT", CHUNK)
+    return b"%d" % int(at), found
+
+
+def _unlink(keys: Sequence[bytes], client: Client) -> None:
+    client.execute_command("UNLINK", *keys)
+
+
+def _literal(text: str) -> str:
+    """Return a pattern of Redis that only this text matches."""
+    return re.sub(r"([\\*?\[\]^-])", r"\\\1", text)
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
