@@ -188,9 +188,8 @@ def test_f29_a_restart_between_two_calls_costs_nothing(tmp_path: Path, clock: Ma
 
 def test_f29_asleep_it_costs_one_deadline_a_rest(tmp_path: Path, clock: ManualClock) -> None:
     with running_redis(tmp_path) as server:
-        live = RedisLive(
-            RedisLink(RedisTarget("127.0.0.1", server.port, timeout_s=0.2), clock), "one"
-        )
+        link = RedisLink(RedisTarget("127.0.0.1", server.port, timeout_s=0.2), clock)
+        live = RedisLive(link, "one", check=any_frame)
         fill(live, 1, 1)
         server.sleep(1.5)
         begun = time.monotonic()
