@@ -6,6 +6,7 @@ time over all series for next to nothing. Roll-ups hold per series and minute, h
 sealing has computed; `tend` keeps them.
 `commits` has one row: the numbers that only grow. Who takes the next number of a commit holds its
 row until the end of the transaction, so numbers appear in the order of commits and without gaps.
+Beside them is when the last commit was made that the roll-ups have.
 Source: D-23, F2-140 to F2-142; architecture.md 5.
 """
 
@@ -33,7 +34,8 @@ _COMMITS: Final = """CREATE TABLE commits (
     layout smallint NOT NULL,
     last_id bigint NOT NULL DEFAULT 0,
     covered_id bigint NOT NULL DEFAULT 0,
-    sealed_id bigint NOT NULL DEFAULT 0
+    sealed_id bigint NOT NULL DEFAULT 0,
+    rolled_until timestamptz NOT NULL DEFAULT '-infinity'
 )"""
 _ROLL_UP: Final = """CREATE TABLE {name} (
     series_id integer NOT NULL,
@@ -79,16 +81,18 @@ _OF_SERIES: Final = (
 _MEASUREMENTS: Final = f"""CREATE VIEW iot_measurements AS
     SELECT r.time AS timestamp, {_NAMED}, r.value, l.unit, l.topic
     FROM readings r {_OF_SERIES}"""  # noqa: S608 - composed of the texts above
-# The newest two hours are told from the readings, so that they are never behind.
+# From an hour before the instant that roll-ups have come to, hours are told from the readings; so
+# they are all there, however far `tend` is behind.
+_ROLLED: Final = "(SELECT date_trunc('hour', rolled_until, 'UTC') - interval '1 hour' FROM commits)"
 _HOURLY: Final = f"""CREATE VIEW iot_hourly_stats AS
     SELECT r.bucket, {_NAMED}, l.unit, r.sum / r.count AS avg, r.min, r.max, r.count
     FROM (
         SELECT series_id, bucket, count, sum, min, max, attr_id FROM readings_1h
-        WHERE bucket < date_trunc('hour', now(), 'UTC') - interval '1 hour'
+        WHERE bucket < {_ROLLED}
         UNION ALL
         SELECT series_id, date_trunc('hour', time, 'UTC'), count(*), {total("value", "true")},
             min(value), max(value), (array_agg(attr_id ORDER BY time DESC))[1]
-        FROM readings WHERE time >= date_trunc('hour', now(), 'UTC') - interval '1 hour'
+        FROM readings WHERE time >= {_ROLLED}
         GROUP BY 1, 2
     ) r {_OF_SERIES}"""  # noqa: S608 - composed of the texts above
 

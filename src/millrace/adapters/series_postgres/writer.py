@@ -30,6 +30,10 @@ DAYS_AHEAD: Final = 3
 # So many roll-ups are deleted in one transaction.
 SLICE: Final = 20_000
 _TIMEOUT_S: Final = 300
+# The batch is still there: it is forgotten after it was sealed.
+_SEALED: Final = """UPDATE commits SET sealed_id = %(last)s, rolled_until = coalesce(
+    (SELECT least(to_timestamp(committed_at_ns / 1e9), now()) FROM hot_batches
+    WHERE id = %(last)s), rolled_until)"""
 _OLD_CHUNKS: Final = """SELECT range_end FROM timescaledb_information.chunks
     WHERE hypertable_schema = current_schema() AND hypertable_name = 'readings'
     AND range_end <= %s ORDER BY range_end"""
@@ -56,7 +60,7 @@ class PostgresSeries:
                 roll_up(db, series, time_us)
             crashpoint("seal_before_commit")
             # Last, because commits of the ledger wait for this row.
-            db.execute("UPDATE commits SET sealed_id = %s", (last_batch_id,))
+            db.execute(_SEALED, {"last": last_batch_id})
 
     def compact(self, now_ns: int) -> int:
         """Make room for the days that come; return how many partitions were made."""
