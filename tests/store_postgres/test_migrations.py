@@ -212,11 +212,6 @@ def test_what_a_user_may_not_do_is_said_with_a_remedy(
     assert "millrace migrate" in caught.value.remedy
 
 
-def test_a_database_that_is_not_there_is_said(postgres: Postgres) -> None:
-    with pytest.raises(RetryError, match="does not exist"):
-        require_ready(postgres.url("nowhere"))
-
-
 @pytest.mark.parametrize(
     ("url", "password", "placed"),
     [

@@ -3,6 +3,7 @@
 Source: reliability.md F22 to F26.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -54,6 +55,40 @@ _REMEDIES: Final = (
     (errors.UndefinedColumn, "run `millrace migrate`"),
 )
 _REPORT: Final = "this is a fault; report it with the log"
+
+
+# What a person has to mend before anything can start. The client library seldom tells the SQLSTATE
+# of a connection that was refused, so the words count as well; in another language they pass for
+# an outage.
+_REFUSALS: Final = (
+    (
+        "28P01",
+        re.compile(r"password authentication failed|no password supplied"),
+        "name the user in store.url, and write its password into store.password_file",
+    ),
+    (
+        "28000",
+        re.compile(r'role ".*" (does not exist|is not permitted to log in)|no pg_hba\.conf entry'),
+        "create the role with LOGIN, and let pg_hba.conf admit it from this host",
+    ),
+    (
+        "3D000",
+        re.compile(r'database ".*" does not exist'),
+        "create the database (createdb), or name another one in store.url",
+    ),
+)
+
+
+def translate_start(error: psycopg.Error) -> MillraceError:
+    """Return what stands for an error of a connection that is made at a start.
+
+    Later the same refusal may pass, as while a server is set up anew; then it is waited for.
+    """
+    text = str(error).strip().partition("\n")[0]
+    for state, words, remedy in _REFUSALS:
+        if error.sqlstate == state or (error.sqlstate is None and words.search(str(error))):
+            return StopError(f"PostgreSQL refused: {text}", remedy)
+    return translate(error)
 
 
 def translate(error: psycopg.Error) -> MillraceError:

@@ -30,10 +30,10 @@ def migrate(url: str, *, legacy_schema: str = "") -> bool:
     Blocks: while somebody else migrates. Idempotent: yes.
     Raises:
         StopError: It has a revision that this release does not know, is too old, or may not be
-            changed by this user.
+            changed by this user; or there is no such database or user.
         RetryError: It is away, or read-only at the moment.
     """
-    session = Session(url, name="millrace-migrate", timeout_s=MIGRATION_TIMEOUT_S)
+    session = Session(url, name="millrace-migrate", timeout_s=MIGRATION_TIMEOUT_S, at_start=True)
     try:
         with session.transaction() as db:
             _require_server(db)
@@ -53,11 +53,11 @@ def require_ready(url: str, *, writing: bool = True) -> None:
     """Check that a database can be worked on.
 
     Raises:
-        StopError: Its schema is not the one that this release needs, it is too old, or it takes no
-            writes.
+        StopError: Its schema is not the one that this release needs, it is too old, it takes no
+            writes, or there is no such database or user.
         RetryError: It is away.
     """
-    session = Session(url, name="millrace-check")
+    session = Session(url, name="millrace-check", at_start=True)
     try:
         with session.transaction() as db:
             _require_server(db)

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from millrace.errors import RetryError, UnsureError
 from millrace.store_postgres.arrays import Array, ArrayDumper
-from millrace.store_postgres.faults import translate
+from millrace.store_postgres.faults import translate, translate_start
 from millrace.store_postgres.place import conninfo_of
 
 CONNECT_TIMEOUT_S: Final = 5
@@ -36,9 +36,15 @@ _BEGIN: Final = (
 
 
 class Session:
-    """Transactions on one connection. Thread-confined."""
+    """Transactions on one connection. Thread-confined.
 
-    def __init__(self, url: str, *, name: str, timeout_s: int = TIMEOUT_S) -> None:
+    With `at_start`, a server that refuses the user or the database is a StopError.
+    """
+
+    def __init__(
+        self, url: str, *, name: str, timeout_s: int = TIMEOUT_S, at_start: bool = False
+    ) -> None:
+        self._translate = translate_start if at_start else translate
         self._conninfo, self._schema = conninfo_of(url)
         self._name = name
         self._timeout_s = timeout_s
@@ -78,7 +84,7 @@ class Session:
             self._db.execute(self._begin(level))
         except psycopg.Error as error:
             self.close()
-            raise translate(error) from error
+            raise self._translate(error) from error
         return self._db
 
     def _answers(self, db: psycopg.Connection[Any], level: str) -> bool:
