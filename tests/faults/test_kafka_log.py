@@ -133,6 +133,31 @@ def test_f19_p10_the_whole_cluster_stands_still(kafka: Kafka) -> None:
     log.close()
 
 
+@pytest.mark.slow
+def test_p8_two_calls_through_a_pause_are_settled_in_order(kafka: Kafka) -> None:
+    topic = "two_calls"
+    log = open_log(kafka.servers, topic, patience_s=0.5)
+    first, second = group(0), group(1)
+    for node in kafka.nodes:
+        node.pause()
+    try:
+        for batches in (first, second):
+            with pytest.raises(RetryError):
+                log.append(batches)
+    finally:
+        for node in kafka.nodes:
+            node.resume()
+    until_appended(log, second)
+    until_appended(log, first)
+    assert [batch.first_offset for batch in (*first, *second)] == [0, 0, 2, 2]
+    append(log, 2)
+    assert payloads(kafka.servers, topic) == [list(range(6))] * PARTITIONS
+    reader = KafkaLogReader(KafkaCluster(kafka.servers), topic)
+    assert reader.appended() == 6 * PARTITIONS
+    reader.close()
+    log.close()
+
+
 def append(log: KafkaLog, number: int) -> None:
     """Append a group, for as long as it takes."""
     until_appended(log, group(number))

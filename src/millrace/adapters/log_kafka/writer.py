@@ -2,8 +2,9 @@
 
 What the library has taken over it delivers, in order and once, however long that takes; it is never
 told to give up. An append that is not confirmed in time raises RetryError and stays under way: the
-same call again waits for the same records instead of writing them twice. So an acknowledgement is
-never based on half a batch, and a process that dies meanwhile has acknowledged nothing.
+same call again waits for the same records instead of writing them twice, and so does another call
+before it sends anything itself. So an acknowledgement is never based on half a batch, and a process
+that dies meanwhile has acknowledged nothing.
 Source: architecture.md 4, D-16, F18, F19.
 """
 
@@ -158,20 +159,18 @@ class KafkaLog:
         with self._lock:
             if not self._is_open:
                 raise StopError("the log is closed")
+            deadline = monotonic() + self._patience_s
             key = (id(batches), id(notes))
+            # Settled in the order of sending: offsets, marks and totals in notes only grow.
             flight = self._flights.get(key)
+            for earlier in self._flights.values():
+                self._land(earlier, deadline)
+                if earlier is flight:
+                    break
             if flight is None:
                 records = (record for batch in batches for record in self._packer.records(batch))
                 flight = self._flights[key] = _Flight(batches, notes, deque(records))
-            deadline = monotonic() + self._patience_s
-            if not flight.is_stored:
-                self._send(flight, deadline)
-                self._await(flight, deadline)
-                flight.is_stored = True
-                self._settle(flight)
-                crashpoint("log_before_notes")
-                self._send_notes(flight)
-            self._await(flight, deadline)
+                self._land(flight, deadline)
             del self._flights[key]
         crashpoint("log_after_append")
         return [batch.first_offset for batch in batches]
@@ -179,6 +178,9 @@ class KafkaLog:
     def unnoted(self) -> Iterator[RawBatch]:
         """Yield what a crash left without notes, once."""
         yield from self._beyond_mark()
+        # The next mark says that they are counted: a later start must not do so again.
+        for partition, offsets in self._unnoted.items():
+            self._mark.ends[partition] = max(self._mark.ends.get(partition, 0), offsets.stop)
         self._unnoted.clear()
 
     def notes(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
@@ -223,6 +225,17 @@ class KafkaLog:
             self._producer.purge()
             self._producer.flush(1)
             self._table.close()
+
+    def _land(self, flight: _Flight, deadline: float) -> None:
+        """Have the messages confirmed, then their notes; go on where a call before gave up."""
+        if not flight.is_stored:
+            self._send(flight, deadline)
+            self._await(flight, deadline)
+            flight.is_stored = True
+            self._settle(flight)
+            crashpoint("log_before_notes")
+            self._send_notes(flight)
+        self._await(flight, deadline)
 
     def _send(self, flight: _Flight, deadline: float) -> None:
         """Hand the messages over to the library."""
@@ -299,7 +312,7 @@ class KafkaLog:
                     batch = RawBatch(partition)
                     messages = fetcher.read(partition, offset, min(_CHUNK, offsets.stop - offset))
                     for message in messages:
-                        if _written_by(message) == self._by:
+                        if message is not None and _written_by(message) == self._by:
                             unpacker.add(message, batch)
                     offset += len(messages)
                     if len(batch):
