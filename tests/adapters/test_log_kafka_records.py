@@ -4,8 +4,9 @@ Source: D-11, D-14, D-50, F2-120.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
+from time import monotonic, sleep
 
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
@@ -59,6 +60,14 @@ def seen(kafka: Kafka, topic: str, partition: int) -> list[Message]:
     return found
 
 
+def produce(kafka: Kafka, topic: RawTopic, bodies: Sequence[bytes], **more: str) -> None:
+    """Write records into partition 0, as a program of others does."""
+    others = Producer({"bootstrap.servers": kafka.servers, **more})
+    for body in bodies:
+        others.produce(topic.name, body, b"k", 0)
+    assert others.flush(10) == 0
+
+
 def test_d50_a_record_is_the_documented_json(kafka: Kafka, topic: RawTopic, log: KafkaLog) -> None:
     batch = RawBatch(3)
     flags = 1 | RETAIN | DUP
@@ -100,7 +109,6 @@ def test_d11_the_partition_of_a_key_is_that_of_kafka(
 
 
 def test_records_of_others_are_read(kafka: Kafka, topic: RawTopic, reader: KafkaLogReader) -> None:
-    others = Producer({"bootstrap.servers": kafka.servers})
     bodies = [
         b'{ "timestamp": 12.5, "payload":{"a" : 1}, "original_topic":"iot/m1/telemetry" }',
         b'{"original_topic": "iot/m2/status", "payload": "on", "device_id": "m2", "timestamp": 3}',
@@ -108,16 +116,65 @@ def test_records_of_others_are_read(kafka: Kafka, topic: RawTopic, reader: Kafka
         b"no record at all",
         b'{"original_topic": "t"}',
         b"",
+        b'{"original_topic": "t", "payload": 1, "timestamp": 1e300}',
+        b'{"original_topic":"t", "payload":1, "timestamp":3, "received_at_ns":9300000000000000000}',
+        b'{"original_topic":"t","device_id":"t","payload":1,"timestamp":1e300}',
+        b'{"original_topic":"t","device_id":"t","payload":1,"timestamp":3,"qos":"\\ud83d"}',
+        b'{"original_topic":5,"device_id":"t","payload":1,"timestamp":3}',
+        b'{"original_topic": "", "payload": 1, "timestamp": 3}',
     ]
-    for body in bodies:
-        others.produce(topic.name, body, b"k", 0)
-    others.flush(10)
+    produce(kafka, topic, bodies)
     found = reader.read(0, 0, 100)
     assert found is not None
-    assert found.topics == ["iot/m1/telemetry", "iot/m2/status", "t", *["$unreadable"] * 3]
+    assert found.topics == ["iot/m1/telemetry", "iot/m2/status", "t", *["$unreadable"] * 9]
     assert found.payloads == [b'{"a" : 1}', b"on", b"\xff\x00", *bodies[3:]]
     assert found.received_at_ns[:3] == [12_500_000_000, 3_000_000_000, 3_000_000_000]
     assert found.flags[:3] == [0, 0, 2]
+    # The next start of who takes messages in reads them as well: they may be its own.
+    again = KafkaLog(KafkaCluster(kafka.servers), topic, device_of=device_of)
+    assert sum(map(len, again.unnoted())) == len(bodies)
+    again.close()
+
+
+def test_offsets_without_a_record_are_passed_over(
+    kafka: Kafka, topic: RawTopic, reader: KafkaLogReader
+) -> None:
+    options = {"bootstrap.servers": kafka.servers, "transactional.id": topic.name, "log_level": 0}
+    others = Producer(options)
+    others.init_transactions(10)
+    for body in (b"1", b"2"):
+        others.begin_transaction()
+        value = b'{"original_topic": "t", "payload": %s, "timestamp": 3}' % body
+        others.produce(topic.name, value, b"k", 0)
+        others.commit_transaction(10)
+    deadline = monotonic() + 10
+    while reader.extents()[0].end < 4:  # the brokers write the end of a transaction in their time
+        assert monotonic() < deadline
+        sleep(0.05)
+    found = reader.read(0, 0, 100)
+    assert found is not None
+    assert found.payloads == [b"1", b"", b"2", b""]
+    assert found.topics == ["t", "$unreadable", "t", "$unreadable"]
+    assert found.received_at_ns == [3_000_000_000] * 4
+    assert reader.read(0, 4, 100) is None
+    alone = reader.read(0, 3, 1)
+    assert alone is not None
+    assert alone.topics == ["$unreadable"]
+    again = KafkaLog(KafkaCluster(kafka.servers), topic, device_of=device_of)
+    assert sum(map(len, again.unnoted())) == 2
+    again.close()
+
+
+def test_p10_a_read_ends_when_it_has_enough_bytes(log: KafkaLog, reader: KafkaLogReader) -> None:
+    batch = RawBatch(0)
+    for _ in range(12):
+        batch.add("iot/m1/telemetry", b"x" * (1 << 20), AT_NS)
+    log.append([batch])
+    sizes, offset = list[int](), 0
+    while found := reader.read(0, offset, 100):
+        sizes.append(len(found))
+        offset = found.next_offset
+    assert sizes == [8, 4]
 
 
 def test_a_payload_that_grows_in_json_still_fits(log: KafkaLog, reader: KafkaLogReader) -> None:
@@ -166,3 +223,18 @@ def test_p8_several_writers_count_what_they_wrote_themselves(kafka: Kafka) -> No
     assert list(again.unnoted()) == []
     for each in (two, again, reader):
         each.close()
+
+
+def test_p8_what_a_crash_left_is_counted_once(kafka: Kafka, topic: RawTopic, log: KafkaLog) -> None:
+    log.close()
+    produce(kafka, topic, [b'{"original_topic": "t", "payload": 1, "timestamp": 3}'] * 5)
+    counted = []
+    for number in range(3):
+        again = KafkaLog(KafkaCluster(kafka.servers), topic, device_of=device_of)
+        counted.append(sum(map(len, again.unnoted())))
+        again.append([], [Note(b"start", b"%d" % number)])
+        again.close()
+    assert counted == [5, 0, 0]
+    reader = KafkaLogReader(KafkaCluster(kafka.servers), topic.name)
+    assert reader.appended() == 5
+    reader.close()

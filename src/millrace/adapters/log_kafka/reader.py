@@ -36,7 +36,10 @@ class KafkaLogReader:
             return None
         batch = RawBatch(partition, offset)
         for message in messages:
-            self._unpacker.add(message, batch)
+            if message is None:
+                self._unpacker.pass_over(batch)
+            else:
+                self._unpacker.add(message, batch)
         return batch
 
     def extents(self) -> list[Extent]:

@@ -6,11 +6,13 @@ sent (D-14), `by` for one of several writers.
 
 A record of somebody else need not look like ours byte for byte: any JSON with the documented
 members will do. One that is none at all becomes a message of a topic that no family takes, so it
-ends as a dead letter and blocks nothing.
+ends as a dead letter and blocks nothing. So does an offset that has no record: the end of somebody
+else's transaction.
 Source: D-14, D-50, F2-120.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +20,7 @@ import msgspec
 from confluent_kafka import Message
 
 from millrace.adapters.log_kafka.client import MAX_RECORD_BYTES
+from millrace.model.instants import MAX_NS, MIN_NS
 from millrace.model.message import DUP, NOT_FROM_DEVICE, QOS_MASK, RETAIN, TICK, RawBatch
 from millrace.model.records import (
     PAYLOAD,
@@ -33,6 +36,7 @@ MAX_TOPICS: Final = 400_000
 UNREADABLE: Final = "$unreadable"
 _IN_JSON: Final = QOS_MASK | RETAIN | DUP
 _ROOM: Final = 1 << 16
+_MOST: Final = (1 << 16) - 1
 
 Headers = list[tuple[str, str | bytes | None]]
 
@@ -123,36 +127,40 @@ class Unpacker:
 
     def __init__(self) -> None:
         self._topics: dict[bytes, str] = {}
+        self._last_ns = 0
 
     def add(self, message: Message, batch: RawBatch) -> None:
         """Append the message of a record to a batch."""
-        value = message.value() or b""
-        topic, payload, told = self._opened(value, message)
-        at_ns = told.received_at_ns
-        if at_ns < 0:
-            at_ns = round(told.timestamp * 1e9)
-        flags = told.qos & QOS_MASK | (RETAIN if told.retain else 0) | (DUP if told.dup else 0)
-        packet_id = 0
-        for name, body in headers_of(message):
-            if name == "packet_id" and body.isdigit():
-                packet_id = int(body)
-            elif name == "flags" and body.isdigit():
-                flags = int(body)
-            elif name == "extra":
+        value, headers = message.value() or b"", headers_of(message)
+        try:
+            topic, payload, told = self._opened(value)
+            at_ns = _instant(told)
+            flags, packet_id = _numbers(told, headers)
+            _check_sender(topic, flags, headers)
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+            self._pass(value, message.timestamp()[1] * 1_000_000, batch)
+            return
+        self._last_ns = at_ns
+        for name, body in headers:
+            if name == "extra":
                 batch.extras[len(batch)] = body
         batch.add(topic, payload, at_ns, flags=flags, client_id=told.client_id, packet_id=packet_id)
 
-    def _opened(self, value: bytes, message: Message) -> tuple[str, bytes, _Told]:
+    def pass_over(self, batch: RawBatch) -> None:
+        """Append what stands for an offset without a record: offsets of a batch are dense."""
+        self._pass(b"", self._last_ns or time.time_ns(), batch)
+
+    def _pass(self, value: bytes, at_ns: int, batch: RawBatch) -> None:
+        batch.add(UNREADABLE, value, min(max(at_ns, 0), MAX_NS))
+
+    def _opened(self, value: bytes) -> tuple[str, bytes, _Told]:
         begin, end = value.find(PAYLOAD), value.rfind(TIMESTAMP)
-        try:
-            topic = self._topic(value[:begin]) if 0 < begin < end else None
-            if topic is not None:
-                text = value[begin + len(PAYLOAD) : end]
-                return topic, unpacked(text), _tail(b"{" + value[end + 2 :])
-            found = _foreign(value)
-            return found.original_topic, unpacked(bytes(found.payload)), found
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            return UNREADABLE, value, _Told(message.timestamp()[1] / 1000)
+        topic = self._topic(value[:begin]) if 0 < begin < end else None
+        if topic is not None:
+            text = value[begin + len(PAYLOAD) : end]
+            return topic, unpacked(text), _tail(b"{" + value[end + 2 :])
+        found = _foreign(value)
+        return found.original_topic, unpacked(bytes(found.payload)), found
 
     def _topic(self, head: bytes) -> str | None:
         """Return the topic if this is how our records begin."""
@@ -161,7 +169,9 @@ class Unpacker:
             told = json.loads(head + b"}")
             if told.keys() != {"original_topic", "device_id"}:
                 return None
-            topic = str(told["original_topic"])
+            topic = told["original_topic"]
+            if type(topic) is not str:
+                raise TypeError("original_topic is a string")
             if len(self._topics) >= MAX_TOPICS:
                 self._topics.clear()
             self._topics[head] = topic
@@ -173,4 +183,33 @@ def _tail(text: bytes) -> _Told:
         return _told(text)
     except msgspec.DecodeError:
         # Half of a pair in a client id: an escape that only the standard library reads.
-        return _Told(**json.loads(text))
+        return msgspec.convert(json.loads(text), _Told)
+
+
+def _instant(told: _Told) -> int:
+    at_ns = told.received_at_ns
+    if at_ns < 0:
+        at_ns = round(told.timestamp * 1e9)
+    if not MIN_NS <= at_ns <= MAX_NS:
+        raise ValueError("the time of receipt is out of range")
+    return at_ns
+
+
+def _check_sender(topic: str, flags: int, headers: list[tuple[str, bytes]]) -> None:
+    """Raise ValueError when a message of a device has no topic."""
+    if not topic and not (flags & NOT_FROM_DEVICE and dict(headers).get("kind")):
+        raise ValueError("a message of a device has a topic")
+
+
+def _numbers(told: _Told, headers: list[tuple[str, bytes]]) -> tuple[int, int]:
+    """Return flags and packet id."""
+    flags = told.qos & QOS_MASK | (RETAIN if told.retain else 0) | (DUP if told.dup else 0)
+    packet_id = 0
+    for name, body in headers:
+        if name == "packet_id" and body.isdigit():
+            packet_id = int(body)
+        elif name == "flags" and body.isdigit():
+            flags = int(body)
+    if packet_id > _MOST or flags > _MOST:
+        raise ValueError("flags and packet ids have 16 bits")
+    return flags, packet_id
