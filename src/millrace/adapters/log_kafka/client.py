@@ -8,9 +8,16 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from millrace.errors import GoneError, MillraceError, RetryError, StopError
@@ -48,6 +55,13 @@ _WRONG: Final = frozenset(
 )
 
 Answer = TypeVar("Answer")
+
+
+class Shape(NamedTuple):
+    """How many partitions a topic has, and how many copies the one with the fewest."""
+
+    partitions: int
+    replicas: int
 
 
 @dataclass(slots=True)
@@ -136,14 +150,26 @@ class Admin:
             self.client.poll(0)
             raise self._named(error, "asking for the brokers") from error
 
+    def shape_of(self, topic: str) -> Shape:
+        """Return partitions and copies, 0 when there is no such topic.
+
+        Described, not listed: where brokers make topics by themselves, to list one by name is to
+        make it.
+        """
+        answer = self.client.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_S)[
+            topic
+        ]
+        try:
+            found = self.answered(answer, f"asking for the topic {topic}").partitions
+        except MillraceError as error:
+            if _is_unknown(error.__cause__):
+                return Shape(0, 0)
+            raise
+        return Shape(len(found), min(len(partition.replicas) for partition in found))
+
     def partitions_of(self, topic: str) -> int:
         """Return the number of partitions, 0 when there is no such topic."""
-        try:
-            found = self.client.list_topics(topic, timeout=ANSWER_S).topics[topic]
-        except KafkaException as error:
-            self.client.poll(0)
-            raise self._named(error, f"asking for the topic {topic}") from error
-        return 0 if found.error else len(found.partitions)
+        return self.shape_of(topic).partitions
 
     def end(self, topic: str, partition: int) -> int:
         """Return the offset behind the last record of a partition.
@@ -193,6 +219,13 @@ class Admin:
 
     def _named(self, error: KafkaException, doing: str) -> MillraceError:
         return translate(error.args[0], doing, self._complaints)
+
+
+def _is_unknown(error: BaseException | None) -> bool:
+    return (
+        isinstance(error, KafkaException)
+        and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+    )
 
 
 def translate(error: KafkaError, doing: str, complaints: Complaints | None = None) -> MillraceError:
