@@ -72,7 +72,7 @@ class Bench:
             log=self.log,
             ledger=ledger,
             fleet=fleet,
-            middle=build_middle(Settings()),
+            middle=build_middle(Settings(), partitions=1),
             clock=self.clock,
         )
         pump.start(ledger.latest_pages())

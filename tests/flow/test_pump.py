@@ -98,7 +98,7 @@ def test_d10_a_commit_is_bounded_and_a_backlog_is_drained() -> None:
         log=rig.log,
         ledger=MemoryLedger(rig.books),
         fleet=BookFleet(rig.books),
-        middle=build_middle(Settings()),
+        middle=build_middle(Settings(), partitions=1),
         clock=rig.clock,
         limits=rig.limits,
         observed=lambda effects, _: commits.append(effects.counts.total()),
@@ -288,7 +288,7 @@ def pump_over(
         log=reader,
         ledger=MemoryLedger(books),
         fleet=BookFleet(books),
-        middle=build_middle(Settings()),
+        middle=build_middle(Settings(), partitions=1),
         clock=ManualClock(),
         observed=lambda effects, _: seen.append(effects.counts.total()),
     )

@@ -23,7 +23,7 @@ def test_mon_143_to_146_sequences_are_counted() -> None:
         log=rig.log,
         ledger=MemoryLedger(rig.books),
         fleet=BookFleet(rig.books),
-        middle=build_middle(Settings()),
+        middle=build_middle(Settings(), partitions=1),
         clock=rig.clock,
         observed=PumpMetrics(metrics.core).committed,
     )

@@ -56,7 +56,7 @@ class Opener:
             log=rig.log,
             ledger=MemoryLedger(rig.books),
             fleet=BookFleet(rig.books),
-            middle=build_middle(Settings()),
+            middle=build_middle(Settings(), partitions=PARTITIONS),
             clock=rig.clock,
             limits=rig.limits,
         )

@@ -90,7 +90,7 @@ class Rig:
             log=self.log,
             ledger=ledger or own,
             fleet=BookFleet(self.books),
-            middle=middle or build_middle(Settings()),
+            middle=middle or build_middle(Settings(), partitions=PARTITIONS),
             clock=self.clock,
             limits=self.limits,
         )

@@ -66,7 +66,9 @@ def open_pump(
             log=log,
             ledger=ledger,
             fleet=fleet,
-            middle=build_middle(settings, auto_devices=account.auto_devices),
+            middle=build_middle(
+                settings, partitions=log.partitions, auto_devices=account.auto_devices
+            ),
             clock=SystemClock(),
             stream=places.STREAM,
             limits=_limits(settings),

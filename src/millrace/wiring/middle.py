@@ -13,14 +13,17 @@ from millrace.wiring.families import codecs
 UNPACED = ("open",)
 
 
-def build_middle(settings: Settings, *, auto_devices: int = 0) -> Middle:
-    """Return the middle with empty state; `auto_devices` have registered themselves already."""
+def build_middle(settings: Settings, *, partitions: int, auto_devices: int = 0) -> Middle:
+    """Return the middle with empty state; `auto_devices` have registered themselves already.
+
+    `partitions` is the number of those of the open log, which share the pace.
+    """
     meter = settings.meter
     book = SeriesBook(settings.series.max_per_device, settings.series.max_total)
     rows_left = max(0, settings.registry.max_auto_devices - auto_devices)
     families = codecs(settings)
     registration = {codec.family: settings.registry.registration for codec in families}
-    pace = None if settings.api.auth in UNPACED else Pace(settings.log.partitions)
+    pace = None if settings.api.auth in UNPACED else Pace(partitions)
     return Middle(
         Router(families, book, registration=registration),
         book,
