@@ -65,7 +65,8 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         ledger = stack.enter_context(closing(SqliteLedger(path)))
         fleet = stack.enter_context(closing(SqlFleet(open_tables(path))))
         pump = Pump(
-            log=log, ledger=ledger, fleet=fleet, middle=build_middle(settings, auto_devices=0),
+            log=log, ledger=ledger, fleet=fleet,
+            middle=build_middle(settings, partitions=log.partitions),
             clock=SystemClock(), stream=places.STREAM,
         )  # fmt: skip
         pump.start()

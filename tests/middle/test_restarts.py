@@ -178,7 +178,7 @@ def test_f22_an_outage_while_nothing_comes_loses_no_touch() -> None:
 
 def test_d25_a_moved_registry_redoes_the_batch_and_judges_it_once() -> None:
     rig = Rig()
-    middle = build_middle(Settings())
+    middle = build_middle(Settings(), partitions=1)
     tracker = middle._tracker = CountingTracker()
 
     class Moving(MemoryLedger):
@@ -210,7 +210,7 @@ def test_p5_a_pump_whose_positions_were_taken_stops() -> None:
 
 def test_f41_a_flood_of_topics_never_drops_a_route_in_use() -> None:
     rig = Rig()
-    middle = build_middle(Settings())
+    middle = build_middle(Settings(), partitions=1)
     middle._router._max_routes = 50
     pump = rig.pump(middle=middle)
     for first in range(0, 300, 30):
