@@ -297,3 +297,18 @@ def test_p10_a_source_that_others_have_removed_is_fetched_again(
         series._engine.sql(f"FROM read_parquet('{missing}')").fetchall()
     storage.is_crowded = False
     assert series.compact(START_NS) == 12
+
+
+def test_p5_who_failed_meanwhile_is_fenced_all_the_same(
+    s3: S3Server, prefix: str, tmp_path: Path
+) -> None:
+    with running_proxy(s3.endpoint) as (proxy, endpoint):
+        options = replace(s3.options(prefix, endpoint=endpoint), retries=0)
+        first, second = writer(options, tmp_path / "1"), writer(s3.options(prefix), tmp_path / "2")
+        second.seal(day(0), 1)
+        proxy.plan = failing("_delta_log", Fault.CUT_REQUEST)
+        with pytest.raises((FencedError, RetryError)):
+            first.seal(day(0), 1)
+        proxy.plan = lambda _asked: None
+        with pytest.raises(FencedError):
+            first.seal(day(1), 2)

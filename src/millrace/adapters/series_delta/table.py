@@ -35,6 +35,7 @@ class SealedTable:
         self._storage = storage
         self._application = f"millrace:{shard}"
         self._table = table
+        self._is_fenced = False
         self._read()
 
     @property
@@ -70,13 +71,16 @@ class SealedTable:
         actions: list[AddAction | RemoveAction] = []
         actions += [_add(file, changes_rows=changes_rows) for file in adds]
         actions += [_remove(file, now_ms, changes_rows=changes_rows) for file in removes]
-        before = self.version
+        before, sealed = self.version, self.sealed_through
         try:
             self._write(actions, batch_id)
-        except (FencedError, RetryError):
+        except (FencedError, RetryError) as error:
             # The store may have taken the commit, and its answer may have been lost.
             self.update()
             if not self._lists(adds, removes, batch_id):
+                # It stays so: what the other has committed is known here now, and no conflict.
+                is_others = isinstance(error, FencedError) or self.sealed_through != sealed
+                self._is_fenced = self._is_fenced or is_others
                 raise
         self.update()
         self._storage.keep_log(
@@ -86,7 +90,8 @@ class SealedTable:
     def _write(self, actions: list[AddAction | RemoveAction], batch_id: int | None) -> None:
         """Write one commit. Raises: as `commit`, and when only its answer was lost."""
         marks = [] if batch_id is None else [Transaction(self._application, batch_id)]
-        if not self._storage.is_fenced and self._storage.has_commit(self.version + 1):
+        is_behind = not self._storage.is_fenced and self._storage.has_commit(self.version + 1)
+        if self._is_fenced or is_behind:
             raise FencedError(f"{self._storage.uri}: another process writes this table")
         try:
             self._table.create_write_transaction(
