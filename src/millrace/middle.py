@@ -91,6 +91,7 @@ class Middle:
         self._positions: dict[int, int] = {}
         self._slots: list[int] = []
         self._last_commit = 0
+        self._is_uncovered = False
         self._messages_since_snapshot = 0
         self._projected_at = self._latest_at = self._snapshot_at = 0
 
@@ -172,6 +173,7 @@ class Middle:
         self._router.forget([row.device_id for row in effects.discovered])
         for advance in effects.advances:
             self._positions[advance.partition] = advance.next_offset
+            self._is_uncovered |= advance.next_offset > advance.expected
             self._messages_since_snapshot += advance.next_offset - advance.expected
 
     def restore(
@@ -189,6 +191,8 @@ class Middle:
         those of `decode.registration`.
         """
         self._positions = dict(positions)
+        # Who had the partitions before may not have written latest values up to here.
+        self._is_uncovered = any(positions.values())
         self._registration.restore(paces or {})
         self._tracker.restore(sequence)
         self._last_commit = latest[0]
@@ -202,7 +206,7 @@ class Middle:
         return (
             self._extras is not None
             or (bool(self._signs) and now_ns - self._projected_at >= PROJECTION_NS)
-            or (self._latest.is_dirty and now_ns - self._latest_at >= LATEST_NS)
+            or (self._is_uncovered and now_ns - self._latest_at >= LATEST_NS)
             or (self._messages_since_snapshot > 0 and now_ns - self._snapshot_at >= SNAPSHOT_NS)
         )
 
@@ -249,6 +253,7 @@ class Middle:
         if now_ns - self._latest_at >= LATEST_NS:
             extras.latest = LatestPages(self._last_commit, self._latest.dirty_pages())
             self._latest_at = now_ns
+            self._is_uncovered = False
         if (
             now_ns - self._snapshot_at >= SNAPSHOT_NS
             or self._messages_since_snapshot >= SNAPSHOT_MESSAGES

@@ -38,6 +38,8 @@ def opened() -> Iterator[ExitStack]:
 
 
 class TestPostgresLedger(LedgerContract):
+    has_pages = False
+
     @pytest.fixture
     def open_ledger(self, url: str, opened: ExitStack) -> Callable[[], Ledger]:
         return lambda: opened.enter_context(closing(PostgresLedger(url)))
@@ -52,6 +54,8 @@ class TestPostgresLedger(LedgerContract):
 
 class TestPostgresLedgerForOtherHistories(TestPostgresLedger):
     """The same ledger where sealed history is kept elsewhere: no rows, but pages of latest."""
+
+    has_pages = True
 
     @pytest.fixture
     def open_ledger(self, url: str, opened: ExitStack) -> Callable[[], Ledger]:

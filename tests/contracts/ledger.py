@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -26,7 +27,8 @@ from millrace.model.work import (
     Snapshot,
     Tally,
 )
-from millrace.ports.ledger import HotReadings, Ledger
+from millrace.ports.ledger import HotReadings, Ledger, StoredHotReadings
+from millrace.record.latest import LatestTable, open_page
 
 NOW = 1_772_366_400_000_000_000
 
@@ -53,6 +55,21 @@ def effects(advance: Advance, *, version: int = 1, rows: Readings | None = None)
         now_ns=NOW,
         readings=rows if rows is not None else readings([]),
     )
+
+
+def page_of(rows: list[tuple[int, int, float]]) -> LatestPage:
+    """Return the first page, with rows of (series, time, value)."""
+    table = LatestTable()
+    named = readings([series for series, _, _ in rows])
+    named.time_ns[:] = [time_ns for _, time_ns, _ in rows]
+    named.value[:] = [value for _, _, value in rows]
+    table.update(named)
+    return table.dirty_pages()[0]
+
+
+def pages_of(hot: HotReadings) -> list[LatestPage]:
+    """Return the stored pages."""
+    return cast("StoredHotReadings", hot).latest_pages()[1]
 
 
 class LedgerContract:
@@ -224,6 +241,45 @@ class LedgerContract:
         ledger.commit(work)
         assert hot.forget_hot(last.commit_id) == 2
         assert [batch.id for batch in hot.hot(0)] == [last.commit_id]
+
+    def test_d21_pages_of_several_processes_are_put_together(
+        self, open_ledger: Callable[[], Ledger], ledger: Ledger, version: int
+    ) -> None:
+        if not self.has_pages:
+            pytest.skip("where readings are rows there are no pages")
+        other = open_ledger()
+        other.claim("process", "raw", [1])
+        writers = ((ledger, 0, [(1, 9, 1.0), (2, 5, 2.0)]), (other, 1, [(1, 8, 7.0), (3, 5, 3.0)]))
+        for writer, partition, rows in writers:
+            work = effects(Advance(partition, 0, 1), version=version)
+            work.latest = LatestPages(0, [page_of(rows)])
+            writer.commit(work)
+        [page] = pages_of(self.hot(ledger))
+        ids, held = open_page(page)
+        found = zip(ids.tolist(), held["time_ns"].tolist(), held["value"].tolist(), strict=True)
+        assert list(found) == [(1, 9, 1.0), (2, 5, 2.0), (3, 5, 3.0)]
+
+    def test_d21_nothing_is_forgotten_that_one_of_several_has_not_covered(
+        self, open_ledger: Callable[[], Ledger], ledger: Ledger, version: int
+    ) -> None:
+        if not self.has_pages:
+            pytest.skip("where readings are rows there is nothing to cover")
+        other, hot = open_ledger(), self.hot(ledger)
+        other.claim("process", "raw", [1])
+        other.commit(effects(Advance(1, 0, 1), version=version, rows=readings([1], [1])))
+        ledger.commit(effects(Advance(0, 0, 1), version=version, rows=readings([2], [1])))
+        done = ledger.commit(effects(Advance(0, 1, 2), version=version, rows=readings([2], [1])))
+        idle = effects(Advance(0, 2, 2), version=version)
+        idle.latest = LatestPages(done.commit_id, [page_of([(2, 5, 1.0)])])
+        ledger.commit(idle)
+        assert hot.forget_hot(done.commit_id) == 0
+        said = effects(Advance(1, 1, 1), version=version)
+        said.latest = LatestPages(1, [page_of([(1, 5, 1.0)])])
+        other.commit(said)
+        ledger.commit(idle)
+        assert hot.forget_hot(done.commit_id) == 3
+
+    has_pages = True
 
     def hot(self, ledger: Ledger) -> HotReadings:
         """Return the reading end of the ledger under test."""

@@ -19,6 +19,7 @@ from millrace.flow.pump import Pump, PumpLimits
 from millrace.model.message import RawBatch
 from millrace.model.partition import partition_of
 from millrace.model.work import Committed, Effects
+from millrace.record.latest import open_page
 from millrace.settings import Settings
 from millrace.wiring.middle import build_middle
 from tests.middle.rig import PARTITIONS, BookFleet, Rig, Sent
@@ -229,6 +230,25 @@ def test_p5_a_message_of_one_partition_carries_no_state_of_a_lost_one() -> None:
     with pytest.raises(FencedError):
         zombie.drain()
     assert vars(rig.books) == kept
+
+
+def test_d21_latest_values_of_one_that_died_are_there_for_whoever_takes_over() -> None:
+    rig = Rig()
+    names = {partition_of(f"s{n}", PARTITIONS): n for n in range(1, 20)}
+    stays, dies = rig.pump(partitions=[0]), rig.pump(partitions=[1])
+    rig.append(*(room(n) for n in names.values()))
+    dies.drain()
+    stays.drain()
+    rig.clock.advance(11)
+    stays.run_once()
+    ledger = MemoryLedger(rig.books)
+    ledger.forget_hot(2**62)
+    rig.pump().run_once()
+    _, pages = ledger.latest_pages()
+    assert sorted(open_page(pages[0])[0].tolist()) == sorted(rig.books.series.values())
+    assert len(rig.books.series) == 2
+    assert ledger.forget_hot(2**62) > 0
+    assert not rig.books.hot
 
 
 def test_f21_a_position_older_than_retention_is_never_skipped() -> None:

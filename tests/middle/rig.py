@@ -83,7 +83,13 @@ class Rig:
             batch.add(one.topic, one.payload, at_ns(one.at_s), flags=one.flags)
         self.log.append(list(batches.values()))
 
-    def pump(self, *, middle: Middle | None = None, ledger: Ledger | None = None) -> Pump:
+    def pump(
+        self,
+        *,
+        middle: Middle | None = None,
+        ledger: Ledger | None = None,
+        partitions: Sequence[int] | None = None,
+    ) -> Pump:
         """Return a pump that has taken over from the one before."""
         own = MemoryLedger(self.books)
         pump = Pump(
@@ -95,7 +101,7 @@ class Rig:
             limits=self.limits,
         )
         latest = own.latest_pages()
-        pump.start(latest, own.hot(latest[0]))
+        pump.start(latest, own.hot(latest[0]), partitions=partitions)
         return pump
 
     def run(self, *groups: Sequence[Sent], ledger: Ledger | None = None) -> "Rig":

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 
 from millrace.errors import FencedError, StaleError
 from millrace.flow.hot_frame import seal_hot
+from millrace.model.latest_page import Cover, complete_to, covers, merged
 from millrace.model.series import SeriesKey
 from millrace.model.work import (
     Committed,
@@ -17,6 +18,7 @@ from millrace.model.work import (
     Effects,
     EventRow,
     LatestPage,
+    LatestPages,
     LetterRow,
     SequenceRow,
     SequenceShown,
@@ -47,6 +49,7 @@ class LedgerBooks:
         self.sequences: dict[str, SequenceRow] = {}
         self.shown: dict[str, SequenceShown] = {}
         self.latest: tuple[int, dict[int, LatestPage]] = (0, {})
+        self.covers: dict[int, Cover] = {}
 
 
 class MemoryLedger:
@@ -135,9 +138,22 @@ class MemoryLedger:
                 books.devices[device_id] = replace(books.devices[device_id], **shown)
         books.shown.update({row.device_id: row for row in effects.sequences})
         if effects.latest is not None:
-            pages = {page.page: page for page in effects.latest.pages}
-            books.latest = (effects.latest.through_id, {**books.latest[1], **pages})
+            self._store_latest(effects, effects.latest)
         if effects.snapshot is not None:
             positions = books.snapshots.setdefault(effects.reader, {})
             positions.update(effects.snapshot.positions)
             books.sequences.update({row.device_id: row for row in effects.snapshot.sequence})
+
+    def _store_latest(self, effects: Effects, latest: LatestPages) -> None:
+        books, own = self.books, (effects.reader, effects.stream)
+        before, pages = books.latest
+        positions = {place[2]: at for place, at in books.positions.items() if place[:2] == own}
+        written = covers(latest.through_id, effects.advances)
+        through_id = complete_to(written, books.covers, positions, before)
+        books.covers.update(written)
+        frames = {number: page.frame for number, page in pages.items()}
+        fresh = {
+            page.page: LatestPage(page.page, merged(frames.get(page.page), page.frame))
+            for page in latest.pages
+        }
+        books.latest = (through_id, {**pages, **fresh})

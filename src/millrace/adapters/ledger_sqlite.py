@@ -7,7 +7,7 @@ Source: D-10, D-20, D-21, D-24, D-25, REG-042, REG-076, REG-100, REG-104.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -15,6 +15,7 @@ import orjson
 from millrace.errors import FencedError, StaleError, StopError
 from millrace.flow.crashpoints import crashpoint
 from millrace.flow.hot_frame import seal_hot
+from millrace.model.latest_page import complete_to, covers, merged
 from millrace.model.series import SeriesKey
 from millrace.model.work import (
     Committed,
@@ -23,6 +24,7 @@ from millrace.model.work import (
     Effects,
     EventRow,
     LatestPage,
+    LatestPages,
     LetterRow,
     NewSeries,
     Readings,
@@ -77,7 +79,7 @@ class SqliteLedger:
             self._touch(effects.touches)
             self._show(effects.sequences, effects.now_ns)
             if effects.latest is not None:
-                self._latest(effects.latest.through_id, effects.latest.pages)
+                self._latest(effects, effects.latest)
             if effects.snapshot is not None:
                 self._snapshot(effects.reader, effects.snapshot)
             crashpoint("ledger_before_commit")
@@ -140,7 +142,7 @@ class SqliteLedger:
         row = answer(self._db, query, (reader,))
         return {int(p): due_ns for p, due_ns in json.loads(row[0]).items()} if row else {}
 
-    def _keep(self, reader: str, kind: str, by_partition: dict[int, int]) -> None:
+    def _keep(self, reader: str, kind: str, by_partition: Mapping[int, object]) -> None:
         self._db.execute(
             "INSERT INTO snapshots (reader, kind, version, positions) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (reader, kind) DO UPDATE SET version = excluded.version,"
@@ -305,14 +307,38 @@ class SqliteLedger:
             ),
         )  # fmt: skip
 
-    def _latest(self, through_id: int, pages: Sequence[LatestPage]) -> None:
+    def _latest(self, effects: Effects, latest: LatestPages) -> None:
+        through_id = self._complete_to(effects, latest)
+        wanted = json.dumps([page.page for page in latest.pages])
+        frames = dict(
+            answers(
+                self._db,
+                "SELECT page, frame FROM latest_pages"
+                " WHERE page IN (SELECT value FROM json_each(?))",
+                (wanted,),
+            )
+        )
         self._db.executemany(
             "INSERT INTO latest_pages (page, through_id, frame) VALUES (?, ?, ?)"
-            " ON CONFLICT (page) DO UPDATE SET through_id = excluded.through_id,"
-            " frame = excluded.frame",
-            ((page.page, through_id, page.frame) for page in pages),
+            " ON CONFLICT (page) DO UPDATE SET frame = excluded.frame",
+            (
+                (page.page, through_id, merged(frames.get(page.page), page.frame))
+                for page in latest.pages
+            ),
         )
         self._db.execute("UPDATE latest_pages SET through_id = ?", (through_id,))
+
+    def _complete_to(self, effects: Effects, latest: LatestPages) -> int:
+        """Keep what is covered of our partitions; return up to which commit all of them are."""
+        db, written = self._db, covers(latest.through_id, effects.advances)
+        query = "SELECT positions FROM snapshots WHERE reader = ? AND kind = 'latest'"
+        row = answer(db, query, (effects.reader,))
+        stored = {int(p): cover for p, cover in json.loads(row[0]).items()} if row else {}
+        query = "SELECT partition_no, next_offset FROM positions WHERE reader = ? AND stream = ?"
+        positions = dict(answers(db, query, (effects.reader, effects.stream)))
+        self._keep(effects.reader, "latest", written)
+        before = number(db, "SELECT coalesce(min(through_id), 0) FROM latest_pages")
+        return complete_to(written, stored, positions, before)
 
     def _snapshot(self, reader: str, snapshot: Snapshot) -> None:
         self._keep(reader, "middle", snapshot.positions)

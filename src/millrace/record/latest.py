@@ -10,21 +10,19 @@ from collections.abc import Iterable
 import numpy as np
 
 from millrace.model.columns import IntColumn
+from millrace.model.latest_page import NEVER, ROW
 from millrace.model.work import LatestPage, Readings
 
 PAGE_BITS = 12
 PAGE_SIZE = 1 << PAGE_BITS
-
-_NEVER = np.iinfo(np.int64).min
-_ROW = np.dtype([("time_ns", "<i8"), ("value", "<f8"), ("attr", "<i8"), ("flags", "<i2")])
 
 
 class LatestTable:
     """Newest reading of each series. Rows that were never written have no time."""
 
     def __init__(self) -> None:
-        self._rows = np.zeros(PAGE_SIZE, _ROW)
-        self._rows["time_ns"] = _NEVER
+        self._rows = np.zeros(PAGE_SIZE, ROW)
+        self._rows["time_ns"] = NEVER
         self._dirty: set[int] = set()
 
     def update(self, readings: Readings) -> None:
@@ -37,16 +35,11 @@ class LatestTable:
         self._reserve(int(readings.series.max()))
         newest = last[readings.time_ns[last] >= self._rows["time_ns"][readings.series[last]]]
         ids = readings.series[newest]
-        rows = np.empty(len(newest), _ROW)
+        rows = np.empty(len(newest), ROW)
         rows["time_ns"], rows["value"] = readings.time_ns[newest], readings.value[newest]
         rows["attr"], rows["flags"] = readings.attr[newest], readings.flags[newest]
         self._rows[ids] = rows
         self._dirty.update(np.unique(ids >> PAGE_BITS).tolist())
-
-    @property
-    def is_dirty(self) -> bool:
-        """Whether pages changed since `dirty_pages` was called."""
-        return bool(self._dirty)
 
     def dirty_pages(self) -> list[LatestPage]:
         """Return the pages that changed since the last call, in page order."""
@@ -58,7 +51,7 @@ class LatestTable:
         """Take in stored pages."""
         for page in pages:
             self._reserve((page.page + 1) * PAGE_SIZE - 1)
-            self._page(page.page)[:] = np.frombuffer(page.frame, _ROW)
+            self._page(page.page)[:] = np.frombuffer(page.frame, ROW)
 
     def _page(self, page: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
         return self._rows[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
@@ -67,14 +60,14 @@ class LatestTable:
         if series_id < len(self._rows):
             return
         size = (max(series_id + 1, len(self._rows) * 2) + PAGE_SIZE - 1) & -PAGE_SIZE
-        rows = np.zeros(size, _ROW)
-        rows["time_ns"] = _NEVER
+        rows = np.zeros(size, ROW)
+        rows["time_ns"] = NEVER
         rows[: len(self._rows)] = self._rows
         self._rows = rows
 
 
 def open_page(page: LatestPage) -> tuple[IntColumn, np.ndarray[tuple[int], np.dtype[np.void]]]:
     """Return the series ids of a page that have a value, and their rows."""
-    rows = np.frombuffer(page.frame, _ROW)
-    held = np.flatnonzero(rows["time_ns"] != _NEVER)
+    rows = np.frombuffer(page.frame, ROW)
+    held = np.flatnonzero(rows["time_ns"] != NEVER)
     return held + page.page * PAGE_SIZE, rows[held]

@@ -77,7 +77,8 @@ latest_pages = sa.Table(
 )
 
 # By partition, as JSON. Kind `middle`: up to where its packed state is complete; what follows is
-# re-read from the log. Kind `registration`: the pace of new registry rows.
+# re-read from the log. Kind `registration`: the pace of new registry rows. Kind `latest`: up to
+# which commit and offset latest_pages have the readings.
 snapshots = sa.Table(
     "snapshots",
     metadata,

@@ -12,11 +12,13 @@ from typing import Any, Final
 import orjson
 from psycopg import Connection
 
+from millrace.model.latest_page import complete_to, covers, merged
 from millrace.model.work import (
     DeviceTouch,
     Discovered,
     Effects,
     EventRow,
+    LatestPage,
     LatestPages,
     LetterRow,
     NewSeries,
@@ -87,7 +89,7 @@ _DISCOVERED: Final = """INSERT INTO devices (device_id, family, role, registered
     ORDER BY n.device_id ON CONFLICT DO NOTHING"""
 _PAGES: Final = """INSERT INTO latest_pages (page, through_id, frame)
     SELECT n.page, %s, n.frame FROM unnest(%s::integer[], %s::bytea[]) AS n (page, frame)
-    ON CONFLICT (page) DO UPDATE SET through_id = excluded.through_id, frame = excluded.frame"""
+    ON CONFLICT (page) DO UPDATE SET frame = excluded.frame"""
 _STATES: Final = """INSERT INTO sequence_states (device_id, version, packed)
     SELECT n.device_id, %s, n.packed FROM unnest(%s::text[], %s::bytea[]) AS n (device_id, packed)
     ORDER BY n.device_id
@@ -224,17 +226,47 @@ def discover(db: Connection[Any], rows: Sequence[Discovered], now: str) -> int:
     return version
 
 
-def write_latest(db: Connection[Any], latest: LatestPages, *, has_pages: bool) -> None:
+def write_latest(
+    db: Connection[Any], effects: Effects, latest: LatestPages, *, has_pages: bool
+) -> None:
     """Write up to which commit latest values are complete, and their pages if somebody needs them.
 
-    Where readings are rows, the newest of a series is found by its key.
+    Where readings are rows, the newest of a series is found by its key. The number of this commit
+    has been taken, so whoever else writes pages waits.
     """
+    through_id = latest.through_id
     if has_pages:
-        if latest.pages:
-            pages, frames = [one.page for one in latest.pages], [one.frame for one in latest.pages]
-            db.execute(_PAGES, (latest.through_id, pages, frames))
-        db.execute("UPDATE latest_pages SET through_id = %s", (latest.through_id,))
-    db.execute("UPDATE commits SET covered_id = greatest(covered_id, %s)", (latest.through_id,))
+        through_id = _complete_to(db, effects, latest)
+        _write_pages(db, latest.pages, through_id)
+    db.execute("UPDATE commits SET covered_id = greatest(covered_id, %s)", (through_id,))
+
+
+def _complete_to(db: Connection[Any], effects: Effects, latest: LatestPages) -> int:
+    """Keep what is covered of our partitions; return up to which commit all of them are."""
+    reader, written = effects.reader, covers(latest.through_id, effects.advances)
+    row = db.execute(
+        "SELECT positions FROM snapshots WHERE reader = %s AND kind = 'latest'", (reader,)
+    ).fetchone()
+    stored = {int(p): cover for p, cover in json.loads(row[0]).items()} if row else {}
+    positions = db.execute(
+        "SELECT partition_no, next_offset FROM positions WHERE reader = %s AND stream = %s",
+        (reader, effects.stream),
+    ).fetchall()
+    write_by_partition(db, reader, "latest", written)
+    before = db.execute("SELECT covered_id FROM commits").fetchone()
+    return complete_to(written, stored, dict(positions), int(before[0]) if before else 0)
+
+
+def _write_pages(db: Connection[Any], pages: Sequence[LatestPage], through_id: int) -> None:
+    numbers = [one.page for one in pages]
+    if pages:
+        stored = db.execute(
+            "SELECT page, frame FROM latest_pages WHERE page = ANY (%s)", (numbers,)
+        ).fetchall()
+        frames = dict(stored)
+        mixed = [merged(frames.get(one.page), one.frame) for one in pages]
+        db.execute(_PAGES, (through_id, numbers, mixed))
+    db.execute("UPDATE latest_pages SET through_id = %s", (through_id,))
 
 
 def write_snapshot(db: Connection[Any], reader: str, snapshot: Snapshot) -> None:
@@ -265,9 +297,9 @@ def write_sequences(db: Connection[Any], rows: Sequence[SequenceShown], now: str
 
 
 def write_by_partition(
-    db: Connection[Any], reader: str, kind: str, numbers: Mapping[int, int]
+    db: Connection[Any], reader: str, kind: str, numbers: Mapping[int, object]
 ) -> None:
-    """Write a number for each of these partitions; those of other partitions stay."""
+    """Write a number or more for each of these partitions; those of other partitions stay."""
     db.execute(
         "INSERT INTO snapshots AS s (reader, kind, version, positions)"
         " VALUES (%s, %s, %s, %s) ON CONFLICT (reader, kind) DO UPDATE"

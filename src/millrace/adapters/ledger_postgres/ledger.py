@@ -195,7 +195,7 @@ class PostgresLedger:
         writing.write_events(db, effects.events)
         writing.write_counts(db, effects.counts)
         if effects.latest is not None:
-            writing.write_latest(db, effects.latest, has_pages=self._rows is None)
+            writing.write_latest(db, effects, effects.latest, has_pages=self._rows is None)
         if effects.snapshot is not None:
             writing.write_snapshot(db, effects.reader, effects.snapshot)
         if effects.paces:
