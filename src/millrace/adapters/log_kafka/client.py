@@ -208,6 +208,7 @@ class Admin:
             return answer.result(ANSWER_S + 1)
         except KafkaException as error:
             self._look_again()
+            self.client.poll(0)  # what was said in the background: a refusal is said only there
             raise self._named(error, doing) from error
         except TimeoutError as error:
             raise RetryError(f"Kafka does not answer while {doing}{self._complaints}") from error
