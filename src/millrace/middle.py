@@ -251,7 +251,9 @@ class Middle:
             extras.sequences = self._tracker.moved()
             self._projected_at = now_ns
         if now_ns - self._latest_at >= LATEST_NS:
-            extras.latest = LatestPages(self._last_commit, self._latest.dirty_pages())
+            extras.latest = LatestPages(
+                self._last_commit, self._latest.dirty_pages(), dict(self._positions)
+            )
             self._latest_at = now_ns
             self._is_uncovered = False
         if (

@@ -237,7 +237,7 @@ class LedgerContract:
         last = done[-1]
         assert hot.forget_hot(last.commit_id) == 0
         work = effects(Advance(0, 3, 4), version=version)
-        work.latest = LatestPages(last.commit_id - 1, [LatestPage(0, b"page")])
+        work.latest = LatestPages(last.commit_id - 1, [LatestPage(0, b"page")], {0: 2})
         ledger.commit(work)
         assert hot.forget_hot(last.commit_id) == 2
         assert [batch.id for batch in hot.hot(0)] == [last.commit_id]
@@ -252,7 +252,7 @@ class LedgerContract:
         writers = ((ledger, 0, [(1, 9, 1.0), (2, 5, 2.0)]), (other, 1, [(1, 8, 7.0), (3, 5, 3.0)]))
         for writer, partition, rows in writers:
             work = effects(Advance(partition, 0, 1), version=version)
-            work.latest = LatestPages(0, [page_of(rows)])
+            work.latest = LatestPages(0, [page_of(rows)], {partition: 0})
             writer.commit(work)
         [page] = pages_of(self.hot(ledger))
         ids, held = open_page(page)
@@ -270,11 +270,11 @@ class LedgerContract:
         ledger.commit(effects(Advance(0, 0, 1), version=version, rows=readings([2], [1])))
         done = ledger.commit(effects(Advance(0, 1, 2), version=version, rows=readings([2], [1])))
         idle = effects(Advance(0, 2, 2), version=version)
-        idle.latest = LatestPages(done.commit_id, [page_of([(2, 5, 1.0)])])
+        idle.latest = LatestPages(done.commit_id, [page_of([(2, 5, 1.0)])], {0: 2})
         ledger.commit(idle)
         assert hot.forget_hot(done.commit_id) == 0
         said = effects(Advance(1, 1, 1), version=version)
-        said.latest = LatestPages(1, [page_of([(1, 5, 1.0)])])
+        said.latest = LatestPages(1, [page_of([(1, 5, 1.0)])], {1: 1})
         other.commit(said)
         ledger.commit(idle)
         assert hot.forget_hot(done.commit_id) == 3

@@ -58,7 +58,7 @@ class Rig:
         time_ns = START_NS - (number % 3) * DAY_NS + number * 1_000_000_000
         rows = [(one, time_ns, float(number), 0, 1) for one in SERIES]
         # The ledger forgets no batch that its latest values are not complete to.
-        latest = LatestPages(number, [LatestPage(0, b"")])
+        latest = LatestPages(number, [LatestPage(0, b"")], {0: self.offset})
         self.ledger.commit(
             Effects(
                 "process", "raw", [Advance(0, self.offset, self.offset + 1)],

@@ -14,7 +14,7 @@ import pytest
 from millrace.adapters.clock_manual import ManualClock
 from millrace.adapters.ledger_memory import LedgerBooks, MemoryLedger
 from millrace.adapters.log_sqlite import SqliteLog, SqliteLogReader
-from millrace.errors import FencedError, GoneError, RetryError, StopError, UnsureError
+from millrace.errors import FencedError, GoneError, RejectError, RetryError, StopError, UnsureError
 from millrace.flow.pump import Pump, PumpLimits
 from millrace.model.message import RawBatch
 from millrace.model.partition import partition_of
@@ -249,6 +249,25 @@ def test_d21_latest_values_of_one_that_died_are_there_for_whoever_takes_over() -
     assert len(rig.books.series) == 2
     assert ledger.forget_hot(2**62) > 0
     assert not rig.books.hot
+
+
+def test_d21_pages_made_before_a_batch_came_in_parts_do_not_cover_it() -> None:
+    rig = Rig()
+
+    class Halving(MemoryLedger):
+        """Refuses what has more than one message."""
+
+        def commit(self, effects: Effects) -> Committed:
+            if sum(move.next_offset - move.expected for move in effects.advances) > 1:
+                raise RejectError("store_rejected")
+            return super().commit(effects)
+
+    pump = rig.pump(ledger=Halving(rig.books))
+    rig.append(room(1), room(1))
+    pump.drain()
+    pump.run_once()
+    assert len(rig.books.covers) == PARTITIONS
+    assert all(cover.position == 0 for cover in rig.books.covers.values())
 
 
 def test_f21_a_position_older_than_retention_is_never_skipped() -> None:

@@ -148,7 +148,7 @@ class MemoryLedger:
         books, own = self.books, (effects.reader, effects.stream)
         before, pages = books.latest
         positions = {place[2]: at for place, at in books.positions.items() if place[:2] == own}
-        written = covers(latest.through_id, effects.advances)
+        written = covers(latest)
         through_id = complete_to(written, books.covers, positions, before)
         books.covers.update(written)
         frames = {number: page.frame for number, page in pages.items()}

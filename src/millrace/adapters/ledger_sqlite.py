@@ -330,7 +330,7 @@ class SqliteLedger:
 
     def _complete_to(self, effects: Effects, latest: LatestPages) -> int:
         """Keep what is covered of our partitions; return up to which commit all of them are."""
-        db, written = self._db, covers(latest.through_id, effects.advances)
+        db, written = self._db, covers(latest)
         query = "SELECT positions FROM snapshots WHERE reader = ? AND kind = 'latest'"
         row = answer(db, query, (effects.reader,))
         stored = {int(p): cover for p, cover in json.loads(row[0]).items()} if row else {}

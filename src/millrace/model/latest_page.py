@@ -6,12 +6,12 @@ up to which commit its readings are in the pages.
 Source: D-21, API-031.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from millrace.model.work import Advance
+from millrace.model.work import LatestPages
 
 NEVER: Final = np.iinfo(np.int64).min
 ROW: Final = np.dtype([("time_ns", "<i8"), ("value", "<f8"), ("attr", "<i8"), ("flags", "<i2")])
@@ -32,9 +32,9 @@ def merged(stored: bytes | None, written: bytes) -> bytes:
     return np.where(rows["time_ns"] >= others["time_ns"], rows, others).tobytes()
 
 
-def covers(through_id: int, moves: Iterable[Advance]) -> dict[int, Cover]:
-    """Return what pages cover that are written in the commit of these moves."""
-    return {move.partition: Cover(through_id, move.expected) for move in moves}
+def covers(latest: LatestPages) -> dict[int, Cover]:
+    """Return what pages cover of the partitions of their writer."""
+    return {p: Cover(latest.through_id, position) for p, position in latest.positions.items()}
 
 
 def complete_to(

@@ -186,10 +186,14 @@ class LatestPage:
 
 @dataclass(slots=True)
 class LatestPages:
-    """Pages of latest values that changed, complete up to and including hot batch `through_id`."""
+    """Pages of latest values that changed, complete up to and including hot batch `through_id`.
+
+    `positions` are the offsets of the writer's partitions before which nothing is missing.
+    """
 
     through_id: int
     pages: list[LatestPage]
+    positions: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

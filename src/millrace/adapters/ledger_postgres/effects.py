@@ -243,7 +243,7 @@ def write_latest(
 
 def _complete_to(db: Connection[Any], effects: Effects, latest: LatestPages) -> int:
     """Keep what is covered of our partitions; return up to which commit all of them are."""
-    reader, written = effects.reader, covers(latest.through_id, effects.advances)
+    reader, written = effects.reader, covers(latest)
     row = db.execute(
         "SELECT positions FROM snapshots WHERE reader = %s AND kind = 'latest'", (reader,)
     ).fetchone()
