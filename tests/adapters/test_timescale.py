@@ -83,3 +83,21 @@ def test_d29_late_and_replaced_readings_of_compressed_days(migrated_url: str) ->
         assert summary["count"] == 1002
         assert keeper.retire(START_NS + DAY_NS) == 1
         assert rows_of(query.latest([1, 9])) == [(1, START_NS + DAY_NS, 1.0, 0, 1)]
+
+
+@pytest.mark.timeout(30)
+def test_d30_what_somebody_reads_is_retired_the_next_time(migrated_url: str) -> None:
+    rows = [(1, START_NS + n * DAY_NS, float(n), 0, 1) for n in range(3)]
+    with (
+        closing(CommittedRows(migrated_url)) as hot,
+        closing(PostgresSeries(migrated_url)) as keeper,
+    ):
+        hot.commit(rows)
+        with psycopg.connect(migrated_url) as db:
+            # Its job would wait for the reader as well, and the commit for the job.
+            db.execute("SELECT remove_compression_policy('readings')")
+        with psycopg.connect(migrated_url) as reader:
+            reader.execute("SELECT count(*) FROM readings")
+            assert keeper.retire(START_NS + 2 * DAY_NS) == 0
+            hot.commit([(1, START_NS + SECOND_NS, 9.0, 0, 1)])
+        assert keeper.retire(START_NS + 2 * DAY_NS) == 2
