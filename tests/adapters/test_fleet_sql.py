@@ -203,9 +203,10 @@ def test_ten_thousand_keys_are_a_handful_of_queries(stored: Stored) -> None:
     rows = ({"device_id": f"m-{n}", "family": "meter"} for n in range(10_000))
     bulk_devices(stored.tables, rows, at_ns=ACTIVATED_NS)
     fleet = SqlFleet(stored.open())
-    begun = time.perf_counter()
+    # Processor time: what else the machine does is not the plan's fault.
+    begun = time.process_time()
     found = fleet.profiles([("meter", f"m-{n}") for n in range(10_000)])
-    took_s = time.perf_counter() - begun
+    took_s = time.process_time() - begun
     assert all(profile.is_known for profile in found.values())
     # Measured 0.1 s; ten times that is a wrong plan, not a busy machine.
     assert took_s < 1.0
